@@ -1,8 +1,8 @@
-"""A store of named objects with one way to write: create-if-absent.
+"""A store of named objects. Payloads and receipts are created once and never replaced.
 
-Keys are relative POSIX paths. An object appears whole or not at all and is never replaced, so two writers of the same
-bytes may race. ``LocalStore`` writes into an unnamed file (``O_TMPFILE``) and links it into place: a killed writer
-leaves nothing behind.
+Keys are relative POSIX paths. An object appears whole or not at all, so two writers of the same bytes may race.
+``LocalStore`` writes into an unnamed file (``O_TMPFILE``) and links it into place: a killed writer leaves nothing
+behind. Only tables that are views of the ledger (manifests) are replaced, by ``put``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from urllib.parse import unquote, urlsplit
 from curate.errors import Misconfigured, Unavailable
 
 
-
 class Store(Protocol):
     """What every kind of store can do. All methods raise ``Unavailable`` when the storage refuses."""
 
@@ -27,6 +26,9 @@ class Store(Protocol):
 
     def put_new(self, key: str, content: bytes | memoryview) -> bool:
         """Write the object whole unless it exists. True if this call created it."""
+
+    def put(self, key: str, content: bytes | memoryview) -> None:
+        """Write the object whole in place of what stands there. For views of the ledger alone."""
 
     def get(self, key: str) -> bytes:
         """The whole object. Raises ``FileNotFoundError`` if there is none."""
@@ -63,12 +65,29 @@ class LocalStore:
     def put_new(self, key: str, content: bytes | memoryview) -> bool:
         destination = self.path(key)
         try:
-            destination.parent.mkdir(mode=self._mode, parents=True, exist_ok=True)
+            self._make_folder(destination.parent)
             if destination.exists():
                 return False
             return _publish(destination, content, self._mode & 0o666)
         except OSError as error:
             raise unavailable("write", error) from None
+
+    def put(self, key: str, content: bytes | memoryview) -> None:
+        destination = self.path(key)
+        temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            self._make_folder(destination.parent)
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, self._mode & 0o666)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, destination)
+        except OSError as error:
+            raise unavailable("write", error) from None
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
     def get(self, key: str) -> bytes:
         try:
@@ -91,6 +110,16 @@ class LocalStore:
             raise unavailable("read", error) from None
         finally:
             os.close(descriptor)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Like ``mkdir -p``, but every folder from the root of the store down gets the store's mode."""
+        if folder.is_dir():
+            return
+        if folder == self.root:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            self._make_folder(folder.parent)
+        folder.mkdir(mode=self._mode, exist_ok=True)
 
     def exists(self, key: str) -> bool:
         return self.path(key).is_file()

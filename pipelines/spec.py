@@ -1,0 +1,228 @@
+"""The spec: one TOML file that names everything a run depends on.
+
+Read strictly: an unknown, missing or ill-typed key is refused with its path before anything starts. Paths are relative
+to the spec file. The digests of its parts enter fingerprints, so a change recomputes what it touches and nothing else.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from curate.errors import Misconfigured
+
+Task = Literal["cervical", "lumbar"]
+MODALITY: dict[str, str] = {"cervical": "CT", "lumbar": "MR"}
+
+
+def _relative_to_spec(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / Path(value).expanduser()
+
+
+def _spacing(value: object) -> object:
+    return None if value == "source" else value
+
+
+SpecPath = Annotated[Path, BeforeValidator(_relative_to_spec)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Spacing = Annotated[Annotated[float, Field(gt=0.0, le=100.0)] | None, BeforeValidator(_spacing)]
+
+
+class Section(BaseModel):
+    """A part of the spec: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Site(Section):
+    """One hospital, or one download: where its archives lie and how its folders name things."""
+
+    name: Name
+    archives: tuple[SpecPath, ...] = Field(min_length=1)
+    layout: Annotated[str, Field(pattern=r"\{study\}")] | None = None
+
+
+class CervicalLabelFiles(Section):
+    """The label files of the 2022 challenge; ``boxes`` and ``segmentations`` may be left out."""
+
+    train: SpecPath
+    boxes: SpecPath | None = None
+    segmentations: SpecPath | None = None
+
+
+class LumbarLabelFiles(Section):
+    """The label files of the 2024 challenge."""
+
+    train: SpecPath
+    coordinates: SpecPath
+    series_descriptions: SpecPath
+
+
+class Deid(Section):
+    """The de-identification profile and where its key comes from."""
+
+    profile: Name = "basic"
+    key: Annotated[str, Field(pattern=r"^(env|file):.+")] | None = None
+
+    @model_validator(mode="after")
+    def _needs_a_key(self) -> Self:
+        if self.profile != "public" and self.key is None:
+            raise ValueError('a keyed profile needs key = "env:NAME" or "file:PATH"')
+        return self
+
+
+class Volumes(Section):
+    """How volumes are normalised. ``spacing_mm`` in array order (k, j, i); "source" keeps an axis as it is."""
+
+    orientation: Annotated[str, Field(pattern=r"^(radiological|[RLAPIS]{3})$")] = "radiological"
+    spacing_mm: tuple[Spacing, Spacing, Spacing]
+    antialias: bool = True
+    minimum_slices: int = Field(default=2, ge=1)
+    assume_modality: bool = False  # take the task's modality where the header has none (Kaggle downloads)
+
+
+class Split(Section):
+    """Which patients go where: by a hash of the patient key, so that old patients never move; sites may be held out."""
+
+    salt: str = Field(min_length=1)
+    validation_fraction: Fraction
+    test_fraction: Fraction
+    holdout_sites: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1.0:
+            raise ValueError("validation_fraction + test_fraction leave nothing to train on")
+        return self
+
+
+class Release(Section):
+    """What the release is called and under which terms it stands."""
+
+    name: Name
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    title: str = Field(min_length=1)
+    licence: str = Field(min_length=1)
+    citation: str = ""
+    include_volumes: bool = True
+
+
+class Train(Section):
+    """The baseline's settings."""
+
+    epochs: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    workers: int = Field(default=2, ge=1)
+    seed: int = 0
+
+
+class Runtime(Section):
+    """How the work is cut and where it runs; nothing here changes a byte of the result."""
+
+    executor: Literal["ray", "inline"] = "ray"
+    address: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+    unit_megabytes: int = Field(default=256, ge=1)
+    files_per_chunk: int = Field(default=2000, ge=1)
+    lanes_megabytes: tuple[int, ...] = Field(default=(1024, 2048, 4096, 8192), min_length=1)
+    maximum_file_megabytes: int = Field(default=4096, ge=1)
+
+
+class _Spec(Section):
+    name: Name
+    store: SpecPath
+    private: SpecPath | None = None
+    sites: tuple[Site, ...] = Field(min_length=1)
+    deid: Deid
+    volumes: Volumes
+    split: Split
+    release: Release
+    train: Train = Train()
+    runtime: Runtime = Runtime()
+
+    @property
+    def private_zone(self) -> Path:
+        """The folder for what identifies: by default beside the store."""
+        return self.private or self.store.with_name(self.store.name + ".private")
+
+    @model_validator(mode="after")
+    def _sites_are_distinct(self) -> Self:
+        names = [site.name for site in self.sites]
+        if len(set(names)) < len(names):
+            raise ValueError("two sites have the same name")
+        unknown = sorted(set(self.split.holdout_sites) - set(names))
+        if unknown:
+            raise ValueError(f"split.holdout_sites names no site of this spec: {', '.join(unknown)}")
+        return self
+
+
+class CervicalSpec(_Spec):
+    """RSNA 2022 shape: fracture labels a vertebra on cervical CT."""
+
+    task: Literal["cervical"]
+    labels: CervicalLabelFiles
+
+
+class LumbarSpec(_Spec):
+    """RSNA 2024 shape: grades a condition and level on lumbar MR."""
+
+    task: Literal["lumbar"]
+    labels: LumbarLabelFiles
+
+
+Spec = CervicalSpec | LumbarSpec
+_MODELS: dict[str, type[CervicalSpec] | type[LumbarSpec]] = {"cervical": CervicalSpec, "lumbar": LumbarSpec}
+
+
+def read_spec(path: Path) -> Spec:
+    """Read and check a spec. Raises ``Misconfigured`` with one line a fault, each starting with the path of the key."""
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Misconfigured(f"{path}: there is no such spec") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path}: cannot be read ({type(error).__name__})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"{path}: not TOML: {error}") from None
+    return parse_spec(content, folder=path.resolve().parent)
+
+
+def parse_spec(content: dict[str, Any], *, folder: Path) -> Spec:
+    """Check the content of a spec whose relative paths start at ``folder``."""
+    task = content.get("task")
+    if not isinstance(task, str) or task not in _MODELS:
+        raise Misconfigured(f"task: expected {' or '.join(map(repr, _MODELS))}, got {task!r}")
+    try:
+        return _MODELS[task].model_validate(_with_key_path(content, folder), context={"folder": folder})
+    except ValidationError as error:
+        raise Misconfigured("\n".join(_fault(task, fault) for fault in error.errors())) from None
+
+
+def _with_key_path(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """``deid.key = "file:PATH"`` is relative to the spec like every other path."""
+    deid = content.get("deid")
+    if not isinstance(deid, dict) or not str(deid.get("key", "")).startswith("file:"):
+        return content
+    path = folder / Path(str(deid["key"]).removeprefix("file:")).expanduser()
+    return {**content, "deid": {**deid, "key": f"file:{path}"}}
+
+
+def _fault(task: str, fault: Any) -> str:
+    path = ".".join(str(part) for part in fault["loc"]) or "spec"
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{path}: unknown key"
+        case "missing":
+            return f"{path}: missing (the {task} task needs it)"
+        case "value_error":
+            return f"{path}: {fault['ctx']['error']}"
+        case _:
+            return f"{path}: {fault['msg']}, got {fault['input']!r}"

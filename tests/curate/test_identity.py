@@ -1,0 +1,34 @@
+"""Fingerprints depend on what they name and on nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.identity import canonical_json, digest_json, fingerprint
+
+
+def test_equal_values_give_equal_bytes_whatever_the_order_of_keys() -> None:
+    assert canonical_json({"b": 1, "a": [1.5, None, "ü"]}) == canonical_json({"a": [1.5, None, "ü"], "b": 1})
+    assert canonical_json({"a": "ü"}) == '{"a":"ü"}'.encode()
+
+
+def test_a_value_that_is_not_json_is_refused() -> None:
+    with pytest.raises(ValueError):
+        digest_json(float("nan"))
+
+
+@given(st.lists(st.text(max_size=8), max_size=6), st.randoms())
+def test_the_order_of_inputs_does_not_matter(inputs: list[str], random: object) -> None:
+    shuffled = list(inputs)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert fingerprint("volumes", 1, "p", inputs) == fingerprint("volumes", 1, "p", shuffled)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [("labels", 1, "p", ["a"]), ("volumes", 2, "p", ["a"]), ("volumes", 1, "q", ["a"]), ("volumes", 1, "p", ["a", "b"])],
+)
+def test_every_part_matters(changed: tuple[str, int, str, list[str]]) -> None:
+    assert fingerprint(*changed) != fingerprint("volumes", 1, "p", ["a"])
