@@ -27,26 +27,35 @@ class Reason(StrEnum):
     UNREADABLE_ARCHIVE = "unreadable_archive", "The zip or tar file itself is damaged or encrypted."
     UNSAFE_NAME = "unsafe_name", "The archive member has an absolute path, a '..' part, or is a link or device."
     SUSPICIOUS_COMPRESSION = "suspicious_compression", "The archive member inflates beyond the allowed ratio or size."
+    SOURCE_CHANGED = "source_changed", "The file changed between the reading of its header and the reading of its pixels."
     FILE_TOO_LARGE = "file_too_large", "The file is larger than the limit."
     MISSING_IDENTIFIERS = "missing_identifiers", "The header lacks a study, series or instance UID."
     NOT_AN_IMAGE = "not_an_image", "The object holds no pixels (directory, report, presentation state)."
     DUPLICATE_INSTANCE = "duplicate_instance", "The same instance with the same header is already in the series."
     CONFLICTING_INSTANCE = "conflicting_instance", "The same SOP Instance UID names objects with different content."
     # series
+    MIXED_IDENTITY = "mixed_identity", "One series UID stands under several patients, studies or sites."
     WRONG_MODALITY = "wrong_modality", "The modality is not the one that the task uses."
     LOCALIZER = "localizer", "A localizer (scout) image, not a volume."
     SECONDARY_CAPTURE = "secondary_capture", "A screen or secondary capture, which may show identifying text."
-    UNKNOWN_SOP_CLASS = "unknown_sop_class", "The SOP class is not on the list of image classes that can be de-identified."
+    UNKNOWN_SOP_CLASS = (
+        "unknown_sop_class",
+        "The SOP class is not on the list of image classes that can be de-identified.",
+    )
     NOT_MONOCHROME = "not_monochrome", "Colour pixels: not a CT or MR intensity image."
     MULTIFRAME = "multiframe", "A multi-frame object; only single-frame objects are assembled."
     MISSING_GEOMETRY = "missing_geometry", "Position, orientation or pixel spacing is missing or not a number."
+    MISSING_RESCALE = "missing_rescale", "A CT image without rescale slope and intercept: its values are not Hounsfield units."
     IMPLAUSIBLE_HEADER = "implausible_header", "Sizes in the header cannot be true for the bytes that are there."
     MIXED_MATRIX = "mixed_matrix", "Images of different rows, columns or pixel spacing under one series."
     MIXED_ORIENTATION = "mixed_orientation", "Planes of many orientations: not a stack of parallel slices."
     GANTRY_TILT = "gantry_tilt", "Slice positions drift across the plane (gantry tilt)."
     SLICE_GAP = "slice_gap", "One or more slices are missing."
     IRREGULAR_SPACING = "irregular_spacing", "The distance between slices changes along the stack."
-    REPEATED_POSITION = "repeated_position", "Several different images lie at one position (echo, time, reconstruction)."
+    REPEATED_POSITION = (
+        "repeated_position",
+        "Several different images lie at one position (echo, time, reconstruction).",
+    )
     TOO_FEW_SLICES = "too_few_slices", "Fewer slices than the spec asks for."
     UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax", "No installed decoder reads this transfer syntax."
     UNDECODABLE_PIXELS = "undecodable_pixels", "The pixel data are damaged and cannot be decoded."
@@ -64,9 +73,13 @@ class Reason(StrEnum):
     # labels
     LABEL_UNKNOWN_STUDY = "label_unknown_study", "The label names a study that the archive does not hold."
     LABEL_UNKNOWN_SERIES = "label_unknown_series", "The label names a series that the study does not hold."
-    LABEL_UNKNOWN_INSTANCE = "label_unknown_instance", "The label names an instance number that the series does not hold."
+    LABEL_UNKNOWN_INSTANCE = (
+        "label_unknown_instance",
+        "The label names an instance number that the series does not hold.",
+    )
     LABEL_SERIES_NOT_DONE = "label_series_not_done", "The label lies on a series that was rejected or quarantined."
     LABEL_OUTSIDE_FRAME = "label_outside_frame", "The box or point lies outside the image."
+    LABEL_AMBIGUOUS = "label_ambiguous", "The label fits more than one series or slice."
     LABEL_CONTRADICTION = "label_contradiction", "Labels of one study contradict each other."
     LABEL_DUPLICATE = "label_duplicate", "The same label stands more than once."
     LABEL_MALFORMED = "label_malformed", "The label row cannot be read (not a number, unknown level or grade)."

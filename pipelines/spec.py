@@ -47,6 +47,7 @@ class Site(Section):
     name: Name
     archives: tuple[SpecPath, ...] = Field(min_length=1)
     layout: Annotated[str, Field(pattern=r"\{study\}")] | None = None
+    assume_modality: bool = False  # a header without Modality has the task's (the Kaggle downloads)
 
 
 class CervicalLabelFiles(Section):
@@ -85,7 +86,6 @@ class Volumes(Section):
     spacing_mm: tuple[Spacing, Spacing, Spacing]
     antialias: bool = True
     minimum_slices: int = Field(default=2, ge=1)
-    assume_modality: bool = False  # take the task's modality where the header has none (Kaggle downloads)
 
 
 class Split(Section):
@@ -151,7 +151,7 @@ class _Spec(Section):
     @property
     def private_zone(self) -> Path:
         """The folder for what identifies: by default beside the store."""
-        return self.private or self.store.with_name(self.store.name + ".private")
+        return self.private or private_zone_of(self.store)
 
     @model_validator(mode="after")
     def _sites_are_distinct(self) -> Self:
@@ -180,6 +180,11 @@ class LumbarSpec(_Spec):
 
 Spec = CervicalSpec | LumbarSpec
 _MODELS: dict[str, type[CervicalSpec] | type[LumbarSpec]] = {"cervical": CervicalSpec, "lumbar": LumbarSpec}
+
+
+def private_zone_of(store: Path) -> Path:
+    """Where the private zone of a store lies unless the spec says otherwise."""
+    return store.with_name(store.name + ".private")
 
 
 def read_spec(path: Path) -> Spec:

@@ -1,0 +1,195 @@
+"""The catalogue stage: list every site's archives, read every header, write keyed rows.
+
+A listing (private) is cut into chunks; a chunk is an item. A worker reads the headers of its chunk and writes two kinds
+of rows: keyed ones for the store, and where each file lies for the private zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.job import Done, Job
+from cluster.outcomes import Output
+from cluster.units import Item
+from curate.deid import Pseudonyms
+from curate.dicom import BadFile, FileRef, Limits, SourceReader, list_archive
+from curate.dicom.headers import read_source_header
+from curate.errors import Misconfigured
+from curate.identity import Json, canonical_json, digest_json, fingerprint
+from curate.manifests import read_table, sort_rows, table_bytes
+from curate.manifests.schemas import FILES, INSTANCES
+from curate.reasons import Reason
+from curate.storage import sha256_bytes
+from pipelines.keying import keyed_instance
+from pipelines.spec import Site, Spec
+from pipelines.workspace import Workspace, describe_workspace, restore_workspace
+
+STAGE = "catalogue"
+VERSION = 1
+HEADER_COST = 32 * 2**10  # bytes read of a file for its header, to measure work
+CHUNK_MEMORY = 512 * 2**20
+
+_PLACE = [
+    ("site", pa.string()),
+    ("file_key", pa.string()),
+    ("archive", pa.string()),
+    ("member", pa.string()),
+    ("size", pa.int64()),
+    ("offset", pa.int64()),
+    ("modified_ns", pa.int64()),
+]
+LISTING = pa.schema(  # private: every file of every archive
+    [("chunk", pa.string()), *_PLACE, ("reason", pa.string()), ("detail", pa.string())]
+)
+SOURCES = pa.schema(  # private: where the file behind a key lies
+    [*_PLACE, ("series_key", pa.string()), ("header_bytes", pa.int64())]
+)
+_IDS = ("study_key", "series_key", "instance_key")
+
+
+def catalogue_job(spec: Spec, workspace: Workspace, listing_key: str) -> Job:
+    """The job that reads the headers of one listing."""
+    layouts: dict[str, Json] = {site.name: site.layout for site in spec.sites}
+    config: dict[str, Json] = {
+        "workspace": dict(describe_workspace(spec)),
+        "listing": listing_key,
+        "layouts": layouts,
+        "file_bytes": file_bytes(spec),
+    }
+    parameters = {"layouts": layouts, "key": workspace.pseudonyms.fingerprint, "file_bytes": file_bytes(spec)}
+    return Job(STAGE, VERSION, open_cataloguer, config, digest_json(parameters), ("pydicom", "pyarrow"))
+
+
+def list_sites(spec: Spec, workspace: Workspace) -> tuple[str, list[Item]]:
+    """List all archives into the private zone; return the listing's key and one item a chunk.
+
+    Raises ``Misconfigured``, with the path of the key in the spec, for an archive that is missing or holds no file.
+    """
+    rows = [row for site in spec.sites for row in _list_site(site, spec, workspace.pseudonyms)]
+    content = table_bytes(sort_rows(pa.Table.from_pylist(rows, schema=LISTING), ("chunk", "file_key")))
+    listing_key = f"listings/{workspace.pseudonyms.digest(content)[:16]}.parquet"
+    workspace.private.put_new(listing_key, content)
+    job = catalogue_job(spec, workspace, listing_key)
+    chunks: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        chunks.setdefault(row["chunk"], []).append(row)
+    return listing_key, [_item(job, name, members, workspace.pseudonyms) for name, members in chunks.items()]
+
+
+def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
+    """What a worker runs: an item's chunk of the listing -> two tables of rows."""
+    description, layouts = config["workspace"], config["layouts"]
+    assert isinstance(description, dict)
+    assert isinstance(layouts, dict)
+    workspace = restore_workspace(description)
+    limits = Limits(file_bytes=int(str(config["file_bytes"])))
+    listing_key = str(config["listing"])
+
+    def work(item: Item) -> Done:
+        listed = read_table(workspace.private, listing_key, filters=pc.field("chunk") == item.key).to_pylist()
+        instances: list[dict[str, Any]] = []
+        files: list[dict[str, Any]] = []
+        sources: list[dict[str, Any]] = []
+        with SourceReader(limits, indexes=Path(workspace.private.url, "indexes")) as reader:
+            for row in listed:
+                layout = layouts.get(row["site"])
+                keyed, header_bytes = read_keyed(reader, row, None if layout is None else str(layout), workspace)
+                if keyed["reason"] is None:
+                    instances.append(keyed)
+                    sources.append({**row, "series_key": keyed["series_key"], "header_bytes": header_bytes})
+                else:
+                    files.append(keyed)
+        name = item.fingerprint[:16]
+        outputs = (
+            _publish(workspace, f"catalogue/parts/{name}/instances.parquet", instances, INSTANCES),
+            _publish(workspace, f"catalogue/parts/{name}/files.parquet", files, FILES),
+        )
+        table = pa.Table.from_pylist(sources, schema=SOURCES)
+        workspace.private.put_new(f"parts/{name}.parquet", table_bytes(sort_rows(table, ("file_key",))))
+        return Done(outputs, {"instances": len(instances), "files": len(files)})
+
+    return work
+
+
+def read_keyed(
+    reader: SourceReader, row: Mapping[str, Any], layout: str | None, workspace: Workspace
+) -> tuple[dict[str, Any], int]:
+    """The keyed row of one listed file, an INSTANCES row if its ``reason`` is None and else a FILES row; header size."""
+    common = {"site": row["site"], "file_key": row["file_key"], "size_bytes": row["size"]}
+    if row["reason"] is not None:
+        return {**common, "reason": row["reason"], "detail": row["detail"]}, 0
+    header, header_bytes = read_source_header(reader, file_ref(row))
+    if header["reason"] is not None:
+        return {**common, "reason": header["reason"], "detail": header["detail"] or ""}, 0
+    pseudonyms = workspace.pseudonyms
+    instance = keyed_instance(header, site=row["site"], layout=layout, pseudonyms=pseudonyms)
+    if not all(instance[name] for name in _IDS):
+        return {**common, "reason": Reason.MISSING_IDENTIFIERS.value, "detail": ""}, 0
+    instance |= {
+        **common,
+        "reason": None,
+        "header_digest": pseudonyms.digest(header_bytes, "header"),
+        "stamp": pseudonyms.digest(f"{row['size']}:{row['modified_ns']}".encode(), "stamp"),
+    }
+    return instance, len(header_bytes)
+
+
+def file_ref(row: Mapping[str, Any]) -> FileRef:
+    """Where a file lies, from a row of LISTING or SOURCES."""
+    return FileRef(row["archive"], row["member"], row["size"], row["offset"], row["modified_ns"])
+
+
+def file_bytes(spec: Spec) -> int:
+    """The largest file that is opened."""
+    return spec.runtime.maximum_file_megabytes * 2**20
+
+
+def _list_site(site: Site, spec: Spec, pseudonyms: Pseudonyms) -> Iterator[dict[str, Any]]:
+    """Rows of LISTING. A chunk never spans two archives, and a file's key does not depend on where the archive lies."""
+    limits = Limits(file_bytes=file_bytes(spec))
+    for number, archive in enumerate(site.archives):
+        try:
+            found = list_archive(archive, limits)
+            for chunk in range(2**31):
+                batch = list(islice(found, spec.runtime.files_per_chunk))
+                if not batch:
+                    break
+                for each in batch:
+                    row = _listed(each, f"{site.name}/{number}", pseudonyms)
+                    yield {**row, "chunk": f"{site.name}.{number}.{chunk:06d}", "site": site.name}
+        except Misconfigured as error:
+            raise Misconfigured(f"sites.{site.name}.archives.{number}: {archive}: {error}") from None
+
+
+def _listed(found: FileRef | BadFile, archive: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+    ref = found.ref if isinstance(found, BadFile) else found
+    name = f"{archive}/{ref.member}/{ref.offset}"
+    return {
+        "file_key": pseudonyms.digest(name.encode("utf-8", "surrogatepass"), "file")[:20],
+        "archive": str(Path(ref.archive).absolute()),
+        "member": ref.member,
+        "size": ref.size,
+        "offset": ref.offset,
+        "modified_ns": ref.modified_ns,
+        "reason": found.reason.value if isinstance(found, BadFile) else None,
+        "detail": found.detail if isinstance(found, BadFile) else None,
+    }
+
+
+def _item(job: Job, name: str, rows: list[dict[str, Any]], pseudonyms: Pseudonyms) -> Item:
+    listed: list[Json] = [[row["file_key"], row["size"], row["modified_ns"], row["reason"]] for row in rows]
+    mark = fingerprint(job.stage, job.version, job.parameters, [pseudonyms.digest(canonical_json(listed), "listing")])
+    cost = sum(min(row["size"], HEADER_COST) for row in rows)
+    return Item(name, mark, cost=cost, memory=CHUNK_MEMORY)
+
+
+def _publish(workspace: Workspace, key: str, rows: list[dict[str, Any]], schema: pa.Schema) -> Output:
+    content = table_bytes(sort_rows(pa.Table.from_pylist(rows, schema=schema), ("file_key",)))
+    workspace.store.put_new(key, content)
+    return Output(key, sha256_bytes(content), len(content))

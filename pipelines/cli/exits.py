@@ -1,0 +1,41 @@
+"""Errors become exit codes and one clear line. The text of an unforeseen error is never shown: it may quote an archive."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+from typer.core import TyperGroup
+
+from curate.errors import CurateError, Misconfigured
+
+EXIT_FOUND = 1  # the check that was asked for found something wrong
+EXIT_REFUSED = 2  # what was asked for cannot be done as asked
+EXIT_BUG = 70  # an error that nobody foresaw (EX_SOFTWARE)
+EXIT_AGAIN = 75  # interrupted, or storage is away: the same command goes on from here (EX_TEMPFAIL)
+
+
+class Verbs(TyperGroup):
+    """The verbs of the command, each run with its errors told."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            leave("interrupted: what is done stays done; the same command goes on from there", EXIT_AGAIN)
+        except Misconfigured as error:
+            leave(f"error: {error}", EXIT_REFUSED)
+        except CurateError as error:
+            leave(f"error: {type(error).__name__}: {error}", EXIT_AGAIN)
+        except (OSError, ArithmeticError, LookupError, AssertionError, ValueError, TypeError, AttributeError) as error:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            leave(
+                f"{frames}unforeseen {type(error).__name__}; its text is not shown: it may quote an archive", EXIT_BUG
+            )
+
+
+def leave(message: str, code: int) -> None:
+    """Say one thing on standard error and exit."""
+    print(message, file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,23 @@
+"""``curate train``: the baseline of the spec's task."""
+
+from __future__ import annotations
+
+from pipelines.cli.console import console
+from pipelines.cli.options import SpecFile
+
+
+def train(spec: SpecFile) -> None:
+    """Train the baseline on what the run accepted and score it, by the challenge's own metric, on studies held out.
+
+    Data parallel on Ray Train: gloo on CPUs, nccl on GPUs. Prints a line a step; needs the [train] extra.
+    """
+    from pipelines.spec import read_spec
+    from pipelines.training import train_spec
+    from pipelines.workspace import open_workspace
+
+    read = read_spec(spec)
+    result = train_spec(read, open_workspace(read), on_step=lambda step: console.print(str(step)))
+    console.print(f"score {result.score:.4f} (lower is better), best constant {result.constant_score:.4f}")
+    for warning in result.warnings:
+        console.print(f"warning: {warning}")
+    console.print(f"checkpoint {result.checkpoint}")

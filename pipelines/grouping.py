@@ -1,0 +1,108 @@
+"""From the parts of the catalogue to its three tables: instances sorted into series and stacks, series, files.
+
+Cheap checks on headers happen here, so that what cannot become a volume is rejected before a pixel is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.outcomes import ItemOutcome
+from curate.dicom.series import SortedSeries, estimate_memory, sort_out
+from curate.errors import Rejected
+from curate.identity import digest_json
+from curate.manifests import read_table, sort_rows, table_bytes, write_table
+from curate.manifests.schemas import FILES, INSTANCES, SERIES
+from curate.reasons import Reason
+from pipelines.catalogue import SOURCES
+from pipelines.workspace import Workspace
+
+INSTANCES_KEY, SERIES_KEY, FILES_KEY = (f"catalogue/{name}.parquet" for name in ("instances", "series", "files"))
+SOURCES_KEY = "sources.parquet"
+_IDENTITY = ("site", "patient_key", "study_key")
+
+
+def group(workspace: Workspace, parts: Iterable[ItemOutcome], sorting: Mapping[str, Any]) -> pa.Table:
+    """Write the catalogue's tables from the parts that the catalogue stage made; return the SERIES rows.
+
+    ``sorting``: how series are judged, see ``sort_series``.
+    """
+    names = sorted(part.fingerprint[:16] for part in parts)
+    store, private = workspace.store, workspace.private
+    rows = _concatenate(INSTANCES, (read_table(store, f"catalogue/parts/{name}/instances.parquet") for name in names))
+    instances: list[dict[str, Any]] = []
+    series: list[dict[str, Any]] = []
+    ordered = sorted(rows.to_pylist(), key=itemgetter("series_key", "site", "instance_key", "file_key"))
+    for _, members in groupby(ordered, key=itemgetter("series_key")):
+        placed, verdict = _settle(list(members), sorting)
+        instances += placed
+        series.append(verdict)
+    files = _concatenate(FILES, (read_table(store, f"catalogue/parts/{name}/files.parquet") for name in names))
+    sources = _concatenate(SOURCES, (read_table(private, f"parts/{name}.parquet") for name in names))
+    write_table(store, INSTANCES_KEY, pa.Table.from_pylist(instances, schema=INSTANCES))
+    write_table(store, FILES_KEY, files)
+    private.put(SOURCES_KEY, table_bytes(sort_rows(sources, ("series_key", "file_key"))))
+    table = pa.Table.from_pylist(series, schema=SERIES)
+    write_table(store, SERIES_KEY, table)
+    return table
+
+
+def sort_series(rows: Sequence[Mapping[str, Any]], sorting: Mapping[str, Any]) -> SortedSeries:
+    """``sort_out`` for the catalogue rows of one series, which must be of one patient, study and site.
+
+    ``sorting``: the ``modality`` that the task uses, the ``minimum_slices`` of a stack, and the sites at which a header
+    without a modality has the task's (``assumed_at``). Raises Rejected(MIXED_IDENTITY) for rows of several.
+    """
+    if len({tuple(row[name] for name in _IDENTITY) for row in rows}) > 1:
+        raise Rejected(Reason.MIXED_IDENTITY)
+    return sort_out(
+        rows,
+        modality=sorting["modality"],
+        assume_modality=rows[0]["site"] in sorting["assumed_at"],
+        minimum_slices=sorting["minimum_slices"],
+    )
+
+
+def _settle(rows: list[dict[str, Any]], sorting: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    first = rows[0]
+    verdict = {name: first[name] for name in (*_IDENTITY, "series_key", "modality", "manufacturer")}
+    verdict |= {
+        "manufacturer_model_name": first["manufacturer_model_name"],
+        "patient_sex": first["patient_sex"],
+        "instances": len(rows),
+        "size_bytes": sum(row["size_bytes"] for row in rows),
+        "fingerprint": digest_json(sorted(f"{row['header_digest']}{row['stamp']}" for row in rows)),
+    }
+    try:
+        found = sort_series(rows, sorting)
+    except Rejected as rejection:
+        placed = [{**row, "reason": rejection.reason.value} for row in rows]
+        verdict |= {"instances_used": 0, "stacks": 0, "memory_bytes": 0}
+        return placed, {**verdict, "status": "rejected", "reason": rejection.reason.value, "detail": rejection.detail}
+    placed = [
+        {
+            **row,
+            "reason": None if place.reason is None else place.reason.value,
+            "stack": place.stack,
+            "position_in_stack": place.position_in_stack,
+        }
+        for row, place in zip(rows, found.instances, strict=True)
+    ]
+    verdict |= {
+        "instances_used": sum(row["reason"] is None for row in placed),
+        "stacks": len(found.stacks),
+        "memory_bytes": estimate_memory(rows),
+        "status": "accepted" if found.reason is None else "rejected",
+        "reason": None if found.reason is None else found.reason.value,
+        "detail": found.detail,
+    }
+    return placed, verdict
+
+
+def _concatenate(schema: pa.Schema, tables: Iterable[pa.Table]) -> pa.Table:
+    return pa.concat_tables([schema.empty_table(), *tables])

@@ -1,0 +1,154 @@
+"""The join: receipts and label tables become the manifests that releases and trainers read.
+
+A function of the catalogue, the label files and what the ledger says of the plan's items: run it again and the same
+bytes stand there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.outcomes import ItemOutcome
+from curate.labels import (
+    Issue,
+    issues_table,
+    place_boxes,
+    place_points,
+    read_cervical_labels,
+    read_lumbar_labels,
+    with_series_types,
+)
+from curate.labels.checks import (
+    check_cervical,
+    check_coverage,
+    check_lumbar,
+    check_mask_order,
+    check_point_places,
+)
+from curate.labels.masks import points_objects
+from curate.manifests import assign_splits, cervical_samples, lumbar_samples, read_table, with_splits, write_table
+from curate.manifests.schemas import BOXES, OBJECTS, POINTS, SERIES, SLICES, VOLUMES
+from curate.reasons import Reason
+from pipelines.grouping import FILES_KEY
+from pipelines.spec import CervicalSpec, LumbarSpec, Spec
+from pipelines.workspace import Workspace
+
+Tables = dict[str, pa.Table]
+
+NAMES = ("series", "volumes", "slices", "samples", "boxes", "points", "objects", "label_issues", "files")
+
+
+def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[str, ItemOutcome]) -> Tables:
+    """Write every manifest and return them by name. ``outcomes``: by series key, of every accepted series."""
+    rows = [_settled(row, outcomes.get(row["series_key"])) for row in series.to_pylist()]
+    done = [(row, outcomes[row["series_key"]]) for row in rows if row["status"] == "done"]
+    splits = assign_splits(
+        series,
+        salt=spec.split.salt,
+        validation_fraction=spec.split.validation_fraction,
+        test_fraction=spec.split.test_fraction,
+        holdout_sites=spec.split.holdout_sites,
+    )
+    tables: Tables = {
+        "series": pa.Table.from_pylist(rows, schema=SERIES),
+        "volumes": with_splits(_volumes(done), splits),
+        "slices": _slices(workspace, done),
+        "objects": pa.Table.from_pylist(
+            [one for _, outcome in done for one in _list(outcome, "objects")], schema=OBJECTS
+        ),
+        "boxes": BOXES.empty_table(),
+        "points": POINTS.empty_table(),
+        "files": read_table(workspace.store, FILES_KEY),
+    }
+    label = _cervical if isinstance(spec, CervicalSpec) else _lumbar
+    tables |= label(spec, workspace, tables, splits)  # type: ignore[arg-type]
+    tables["label_issues"] = pa.concat_tables([tables["label_issues"], _mask_issues(done)])
+    for name in NAMES:
+        write_table(workspace.store, f"manifests/{name}.parquet", tables[name])
+    return tables
+
+
+def read_manifests(workspace: Workspace) -> Tables:
+    """What ``join`` wrote last. Raises ``FileNotFoundError`` when no run has finished."""
+    return {name: read_table(workspace.store, f"manifests/{name}.parquet") for name in NAMES}
+
+
+def _cervical(spec: CervicalSpec, workspace: Workspace, tables: Tables, splits: Mapping[str, str]) -> Tables:
+    labels = read_cervical_labels(spec.labels.train, spec.labels.boxes, workspace.pseudonyms)
+    boxes, misplaced = place_boxes(labels.boxes, tables["slices"], tables["volumes"], series=tables["series"])
+    return {
+        "boxes": boxes,
+        "samples": cervical_samples(labels.targets, tables["volumes"], splits),
+        "label_issues": pa.concat_tables(
+            [
+                labels.issues,
+                misplaced,
+                check_cervical(labels),
+                check_coverage(labels.targets, tables["series"], tables["volumes"]),
+                check_mask_order(tables["objects"]),
+            ]
+        ),
+    }
+
+
+def _lumbar(spec: LumbarSpec, workspace: Workspace, tables: Tables, splits: Mapping[str, str]) -> Tables:
+    files = spec.labels
+    labels = read_lumbar_labels(files.train, files.coordinates, files.series_descriptions, workspace.pseudonyms)
+    series = with_series_types(tables["series"], labels.series_types)
+    volumes = with_series_types(tables["volumes"], labels.series_types)
+    points, misplaced = place_points(labels.points, tables["slices"], volumes, series=series)
+    return {
+        "series": series,
+        "volumes": volumes,
+        "points": points,
+        "objects": points_objects(points),
+        "samples": lumbar_samples(labels.targets, volumes, splits),
+        "label_issues": pa.concat_tables(
+            [
+                labels.issues,
+                misplaced,
+                check_lumbar(labels),
+                check_coverage(labels.targets, series, volumes),
+                check_point_places(points, labels),
+            ]
+        ),
+    }
+
+
+def _settled(row: dict[str, Any], outcome: ItemOutcome | None) -> dict[str, Any]:
+    """The catalogue's row with its final status; a series that the headers rejected has no outcome."""
+    if outcome is None:
+        return row
+    reason = None if outcome.reason is None else outcome.reason.value
+    return {**row, "status": outcome.status.value, "reason": reason, "detail": outcome.detail}
+
+
+def _volumes(done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:
+    keys = ("site", "patient_key", "study_key", "series_key")
+    rows = [
+        {**{name: row[name] for name in keys}, **volume}
+        for row, outcome in done
+        for volume in _list(outcome, "volumes")
+    ]
+    return pa.Table.from_pylist(rows, schema=VOLUMES)
+
+
+def _slices(workspace: Workspace, done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:
+    parts = (read_table(workspace.store, str(outcome.record["slices"])) for _, outcome in done)
+    return pa.concat_tables([SLICES.empty_table(), *parts])
+
+
+def _mask_issues(done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:
+    return issues_table(
+        Issue("masks", None, row["study_key"], Reason.MASK_UNREADABLE, str(fault))
+        for row, outcome in done
+        for fault in _list(outcome, "mask_faults")
+    )
+
+
+def _list(outcome: ItemOutcome, name: str) -> list[Any]:
+    value = outcome.record.get(name)
+    return value if isinstance(value, list) else []

@@ -1,0 +1,124 @@
+"""The plan: what is to be done, before anything is done to a pixel.
+
+Planning reads headers (the catalogue stage), rejects what cannot become a volume, and packs the rest into units. It
+writes the catalogue, its private counterpart and ``catalogue/plan.parquet``; it writes no image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from cluster.executors import Executor
+from cluster.job import Job
+from cluster.ledger import Ledger
+from cluster.outcomes import ItemOutcome
+from cluster.units import Item, Unit, make_unit, pack, separate_too_large
+from curate.identity import fingerprint
+from curate.manifests import sort_rows, table_bytes
+from curate.storage import sha256_bytes
+from pipelines.catalogue import catalogue_job, list_sites
+from pipelines.grouping import group
+from pipelines.masks import list_masks
+from pipelines.spec import Runtime, Spec
+from pipelines.volumes import volumes_job
+from pipelines.watch import Watch
+from pipelines.workspace import Workspace, volume_parameters
+
+PLAN_KEY = "catalogue/plan.parquet"
+PLAN = pa.schema(
+    [
+        ("unit", pa.string()),
+        ("series_key", pa.string()),
+        ("fingerprint", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("memory_bytes", pa.int64()),
+        ("lane_bytes", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every series of the archives, and what is left to do of them."""
+
+    job: Job
+    series: pa.Table  # SERIES, status accepted | rejected
+    scanned: tuple[ItemOutcome, ...]  # the catalogue stage's items
+    items: tuple[Item, ...]  # accepted series
+    too_large: tuple[Item, ...]  # of them, those that no lane holds
+    units: tuple[Unit, ...]  # all of them
+    left: tuple[Unit, ...]  # those that no receipt settles
+    digest: str  # of plan.parquet
+
+
+def make_plan(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Plan:
+    """List, scan, group and pack. Raises ``Misconfigured`` for archives or label folders that are missing or empty."""
+    listing_key, chunks = list_sites(spec, workspace)
+    masks_key, masks = list_masks(spec, workspace)
+    scanned = _scan(catalogue_job(spec, workspace, listing_key), chunks, spec.runtime, workspace, executor, watch)
+    series = group(workspace, scanned, volume_parameters(spec, workspace)["sorting"])
+    job = volumes_job(spec, workspace, masks_key)
+    items = _items(job, series, masks)
+    fitting, too_large = separate_too_large(items, lane_bytes(spec.runtime))
+    units = cut(job.stage, fitting, spec.runtime)
+    table = table_bytes(sort_rows(_table(units), ("series_key",)))
+    workspace.store.put(PLAN_KEY, table)
+    left = without_settled(units, Ledger(workspace.store, job.stage).settled())
+    return Plan(job, series, scanned, tuple(items), tuple(too_large), units, left, sha256_bytes(table))
+
+
+def cut(stage: str, items: Sequence[Item], runtime: Runtime) -> tuple[Unit, ...]:
+    """Units of about the size that the spec asks for. The same items give the same units, whatever is settled."""
+    return tuple(pack(stage, items, target_cost=runtime.unit_megabytes * 2**20, lanes=lane_bytes(runtime)))
+
+
+def without_settled(units: Sequence[Unit], settled: Mapping[str, ItemOutcome]) -> tuple[Unit, ...]:
+    """Plan minus ledger: what is settled leaves its unit; a unit of which nothing is settled stays as it is."""
+    left = ((unit, [item for item in unit.items if item.fingerprint not in settled]) for unit in units)
+    return tuple(make_unit(unit.stage, items, unit.memory) for unit, items in left if items)
+
+
+def lane_bytes(runtime: Runtime) -> tuple[int, ...]:
+    """The memory lanes in bytes."""
+    return tuple(megabytes * 2**20 for megabytes in runtime.lanes_megabytes)
+
+
+def _scan(
+    job: Job, chunks: Sequence[Item], runtime: Runtime, workspace: Workspace, executor: Executor, watch: Watch
+) -> tuple[ItemOutcome, ...]:
+    ledger = Ledger(workspace.store, job.stage)
+    left = without_settled(cut(job.stage, chunks, runtime), ledger.settled())
+    watch.run(executor, job, left)
+    outcomes = ledger.outcomes()
+    return tuple(outcomes[chunk.fingerprint] for chunk in chunks)
+
+
+def _items(job: Job, series: pa.Table, masks: Mapping[str, str]) -> list[Item]:
+    accepted = [row for row in series.to_pylist() if row["status"] == "accepted"]
+    accepted.sort(key=lambda row: (row["site"], row["patient_key"], row["series_key"]))
+    items = []
+    for row in accepted:
+        mask = masks.get(row["study_key"])
+        made_of = [row["fingerprint"], *([mask] if mask else [])]
+        mark = fingerprint(job.stage, job.version, job.parameters, made_of)
+        items.append(Item(row["series_key"], mark, cost=row["size_bytes"], memory=row["memory_bytes"]))
+    return items
+
+
+def _table(units: Sequence[Unit]) -> pa.Table:
+    rows = [
+        {
+            "unit": unit.id,
+            "series_key": item.key,
+            "fingerprint": item.fingerprint,
+            "size_bytes": item.cost,
+            "memory_bytes": item.memory,
+            "lane_bytes": unit.memory,
+        }
+        for unit in units
+        for item in unit.items
+    ]
+    return pa.Table.from_pylist(rows, schema=PLAN)

@@ -1,0 +1,79 @@
+"""Freeze a release from what a run accepted, and prove a frozen one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from curate.deid import Identifier
+from curate.errors import Misconfigured
+from curate.manifests import read_table
+from curate.release import Finding, ReleaseDescription, ReleaseSummary, build_release, state, verify_release
+from curate.release.build import Progress as BuildProgress
+from curate.release.verify import Progress as VerifyProgress
+from curate.storage import LocalStore, open_store
+from pipelines.join import read_manifests
+from pipelines.spec import Spec, private_zone_of
+from pipelines.workspace import PRIVATE_MODE, Workspace, spec_digest
+
+FOLDER = "release"
+IDENTIFIERS = "identifiers"
+
+
+def release(spec: Spec, workspace: Workspace, progress: BuildProgress | None = None) -> ReleaseSummary:
+    """Freeze the spec's release under ``<store>/release``. Raises ``Misconfigured`` when no run has finished."""
+    try:
+        manifests = read_manifests(workspace)
+    except FileNotFoundError:
+        raise Misconfigured(f"{spec.store} holds no manifests yet: `curate run` first") from None
+    described = ReleaseDescription(
+        name=spec.release.name,
+        version=spec.release.version,
+        title=spec.release.title,
+        licence=spec.release.licence,
+        task=spec.task,
+        orientation=spec.volumes.orientation,
+        spacing_mm=spec.volumes.spacing_mm,
+        spec_digest=spec_digest(spec, workspace),
+        citation=spec.release.citation,
+    )
+    return build_release(
+        workspace.store,
+        Path(workspace.store.url, FOLDER),
+        description=described,
+        deidentification=state(workspace.profile, workspace.pseudonyms),
+        manifests=manifests,
+        include_volumes=spec.release.include_volumes,
+        progress=progress,
+    )
+
+
+def verify(
+    folder: Path, *, private: Path | None, digest: str | None = None, progress: VerifyProgress | None = None
+) -> tuple[list[Finding], int | None]:
+    """What is wrong with a release, and how many known identifiers were searched for (None: none are known here).
+
+    ``private``: the private zone; by default the one beside the store that holds the release, if it is there.
+    """
+    zone = private or _zone_beside(folder)
+    if private is not None and not private.is_dir():
+        raise Misconfigured(f"{private}: there is no private zone")
+    known = None if zone is None else frozenset(read_identifiers(open_store(zone, mode=PRIVATE_MODE)))
+    findings = verify_release(folder, identifiers=known, digest=digest, progress=progress)
+    return findings, None if known is None else len(known)
+
+
+def read_identifiers(private: LocalStore) -> Iterator[Identifier]:
+    """Every identifier that any run met and removed."""
+    for key in private.list(IDENTIFIERS):
+        for row in read_table(private, key).to_pylist():
+            yield Identifier(row["kind"], row["value"])
+
+
+def _zone_beside(folder: Path) -> Path | None:
+    """``STORE/release/NAME/VERSION`` -> the default private zone of STORE."""
+    parents = folder.resolve().parents
+    if len(parents) < 3 or parents[1].name != FOLDER:
+        return None
+    zone = private_zone_of(parents[2])
+    return zone if zone.is_dir() else None

@@ -1,0 +1,86 @@
+"""The main job: spec -> plan -> execute -> join -> account."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from cluster.attempt import settle_without_work
+from cluster.executors import Executor
+from cluster.ledger import Account, Ledger, make_account
+from curate.errors import CurateError
+from curate.reasons import Reason
+from pipelines.join import join
+from pipelines.plan import Plan, make_plan
+from pipelines.spec import Spec
+from pipelines.watch import Watch
+from pipelines.workspace import Workspace
+
+
+class Unbalanced(CurateError):
+    """Inputs are not the sum of done, rejected and quarantined: a bug, and the result must not be used."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """inputs = done + rejected + quarantined, the last two by reason; for series and for files that are in none."""
+
+    task: str
+    series: int
+    done: int
+    rejected: Mapping[str, int]
+    quarantined: Mapping[str, int]
+    files_set_apart: Mapping[str, int]
+    volumes: int
+    bytes_in: int
+    bytes_out: int
+    label_issues: Mapping[str, int] = field(default_factory=dict)
+
+
+def run(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Balance:
+    """Do what is left of the plan and write the manifests. May be stopped anywhere and run again."""
+    plan = make_plan(spec, workspace, executor, watch)
+    execute(plan, workspace, executor, watch)
+    outcomes = Ledger(workspace.store, plan.job.stage).outcomes()
+    account = make_account(plan.items, outcomes)
+    current = {item.key: outcomes[item.fingerprint] for item in plan.items}
+    manifests = join(spec, workspace, plan.series, current)
+    return balance(spec, plan, manifests, account)
+
+
+def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) -> None:
+    """Settle what no receipt settles yet."""
+    if plan.too_large:
+        largest = max(unit.memory for unit in plan.units) if plan.units else 0
+        detail = f"more than the largest lane of {largest} bytes" if largest else "more than the largest lane"
+        settle_without_work(plan.job, plan.too_large, Reason.TOO_LARGE, detail, workspace.store.url)
+    watch.run(executor, plan.job, plan.left)
+
+
+def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: Account) -> Balance:
+    """Count the manifests and hold them against the plan. Raises ``Unbalanced``."""
+    rows = manifests["series"].select(["status", "reason"]).to_pylist()
+    by_status = {
+        status: Counter(row["reason"] or "" for row in rows if row["status"] == status)
+        for status in ("done", "rejected", "quarantined")
+    }
+    total = sum(counts.total() for counts in by_status.values())
+    done = by_status["done"].total()
+    if total != plan.series.num_rows or done != account.done:
+        raise Unbalanced(f"{plan.series.num_rows} series in the catalogue, {total} in the manifest, {done} done")
+    files = Counter(manifests["files"]["reason"].to_pylist())
+    return Balance(
+        task=spec.task,
+        series=total,
+        done=done,
+        rejected=dict(sorted(by_status["rejected"].items())),
+        quarantined=dict(sorted(by_status["quarantined"].items())),
+        files_set_apart=dict(sorted(files.items())),
+        volumes=manifests["volumes"].num_rows,
+        bytes_in=sum(manifests["series"]["size_bytes"].to_pylist()),
+        bytes_out=account.bytes_out,
+        label_issues=dict(sorted(Counter(manifests["label_issues"]["reason"].to_pylist()).items())),
+    )

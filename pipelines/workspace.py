@@ -1,0 +1,76 @@
+"""What a spec opens: the store, the private zone beside it, and the pseudonyms of its key.
+
+Workers open the same from a small JSON description; the key itself never travels, only where it comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.deid import Profile, Pseudonyms, load_profile, make_pseudonyms
+from curate.identity import Json, digest_json
+from curate.storage import LocalStore, open_store
+from pipelines.spec import MODALITY, Spec
+
+PRIVATE_MODE = 0o700
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The two zones and the profile under which one becomes the other."""
+
+    store: LocalStore  # pseudonymous
+    private: LocalStore  # what identifies: source locations and known identifiers
+    profile: Profile
+    pseudonyms: Pseudonyms
+
+
+def open_workspace(spec: Spec) -> Workspace:
+    """Raises ``Misconfigured`` when the key is missing, short, or readable by others."""
+    return restore_workspace(describe_workspace(spec))
+
+
+def describe_workspace(spec: Spec) -> dict[str, Json]:
+    """What a worker needs to open the same: locations and names, no secret."""
+    return {
+        "store": str(spec.store),
+        "private": str(spec.private_zone),
+        "profile": spec.deid.profile,
+        "key": spec.deid.key,
+    }
+
+
+def restore_workspace(description: dict[str, Json]) -> Workspace:
+    """Open what ``describe_workspace`` describes."""
+    profile, key = str(description["profile"]), description["key"]
+    return Workspace(
+        store=open_store(Path(str(description["store"]))),
+        private=open_store(Path(str(description["private"])), mode=PRIVATE_MODE),
+        profile=load_profile(profile),
+        pseudonyms=make_pseudonyms(profile, None if key is None else str(key)),
+    )
+
+
+def volume_parameters(spec: Spec, workspace: Workspace) -> dict[str, Json]:
+    """Every parameter that changes a byte of a volume or of a de-identified file."""
+    return {
+        "modality": MODALITY[spec.task],
+        "sorting": {
+            "modality": MODALITY[spec.task],
+            "assumed_at": sorted(site.name for site in spec.sites if site.assume_modality),
+            "minimum_slices": spec.volumes.minimum_slices,
+        },
+        "orientation": spec.volumes.orientation,
+        "spacing_mm": list(spec.volumes.spacing_mm),
+        "antialias": spec.volumes.antialias,
+        "profile": workspace.profile.digest,
+        "key": workspace.pseudonyms.fingerprint,
+    }
+
+
+def spec_digest(spec: Spec, workspace: Workspace) -> str:
+    """Identity of everything in the spec that decides the result; not where it runs or where files lie."""
+    kept = spec.model_dump(mode="json", include={"name", "task", "volumes", "split", "release", "train"})
+    sites: list[Json] = [{"name": site.name, "layout": site.layout} for site in spec.sites]
+    return digest_json({**kept, "sites": sites, "volume_parameters": volume_parameters(spec, workspace)})
