@@ -80,8 +80,8 @@ class Grid:
     def contains(self, indices: ArrayLike) -> NDArray[np.bool_]:
         """(..., 3) continuous (k, j, i) -> (...): whether the point lies inside a voxel of the grid."""
         index = np.asarray(indices, dtype=np.float64)
-        inside: NDArray[np.bool_] = ((index >= -0.5) & (index <= np.array(self.shape) - 0.5)).all(axis=-1)
-        return inside
+        inside = (index >= -0.5) & (index <= np.array(self.shape) - 0.5)
+        return np.asarray(inside.all(axis=-1), dtype=np.bool_)
 
 
 def _dominant_axes(directions: NDArray[np.float64]) -> list[int]:

@@ -1,0 +1,38 @@
+"""Prove that a written volume says what it should, by reading it back from storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import Misconfigured, Quarantined
+from curate.geometry.grid import Grid
+from curate.reasons import Reason
+from curate.volumes.read import open_volume
+
+
+def verify_volume(
+    url: str | Path, array: NDArray[Any], grid: Grid, *, labels: Mapping[str, NDArray[np.uint8]] | None = None
+) -> None:
+    """Compare the stored volume with ``array`` (k, j, i), its grid and its masks, bit for bit.
+
+    Raises ``Quarantined(VERIFICATION_FAILED)`` naming what differs, ``Unavailable`` when storage refuses.
+    """
+    masks = labels or {}
+    try:
+        stored = open_volume(url)
+    except (FileNotFoundError, Misconfigured):
+        raise Quarantined(Reason.VERIFICATION_FAILED, "the volume cannot be opened") from None
+    if stored.grid != grid:
+        raise Quarantined(Reason.VERIFICATION_FAILED, "the grid differs")
+    if stored.dtype.name != array.dtype.name or not np.array_equal(stored.read(), array):
+        raise Quarantined(Reason.VERIFICATION_FAILED, "the voxels differ")
+    if stored.label_names != tuple(sorted(masks)):
+        raise Quarantined(Reason.VERIFICATION_FAILED, "the names of the masks differ")
+    for name, mask in masks.items():
+        if not np.array_equal(stored.label(name), mask):
+            raise Quarantined(Reason.VERIFICATION_FAILED, f"the mask '{name}' differs")
