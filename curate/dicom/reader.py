@@ -1,0 +1,200 @@
+"""Random access to the files of archives, in memory: nothing is unpacked to disk.
+
+A tar.gz is read through an index of its deflate stream (indexed_gzip): the first worker that opens it inflates it
+once and leaves the index beside the other private files, so that every file costs one seek from then on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import indexed_gzip
+
+from curate.dicom.archives import FileRef, Kind, Limits, file_system_name, kind_of
+from curate.errors import Rejected, Unavailable
+from curate.reasons import Reason
+from curate.storage.store import unavailable
+
+DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, ValueError)
+_INDEX_SPACING = 8 * 2**20  # 32 KiB of index for every 8 MiB inflated
+_OPEN_ARCHIVES = 16
+
+
+class _Members(Protocol):
+    """An opened archive."""
+
+    def read(self, ref: FileRef, length: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class SourceReader:
+    """Reads files that ``list_archive`` named. A context manager; one per process or thread, not shared.
+
+    ``indexes``: a folder of the private zone where the indexes of tar.gz archives are kept (made with mode 0700);
+    None keeps them in memory for the life of the reader.
+    """
+
+    def __init__(self, limits: Limits | None = None, indexes: Path | None = None) -> None:
+        self._limits = limits or Limits()
+        self._indexes = indexes
+        self._opened: OrderedDict[str, _Members] = OrderedDict()
+
+    def __enter__(self) -> SourceReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._opened:
+            self._opened.popitem()[1].close()
+
+    def read(self, ref: FileRef) -> bytes:
+        """The whole file.
+
+        Raises Rejected(FILE_TOO_LARGE | TRUNCATED_FILE | UNREADABLE_ARCHIVE) for what the archive does to its files and
+        Unavailable for what the storage does, a file that changed since it was listed included.
+        """
+        content = self.read_head(ref, ref.size)
+        if len(content) != ref.size:
+            raise Rejected(Reason.TRUNCATED_FILE, f"{len(content)} of {ref.size} bytes are there")
+        return content
+
+    def read_head(self, ref: FileRef, length: int) -> bytes:
+        """The first ``length`` bytes, fewer if the file is shorter. Raises as ``read`` does."""
+        if ref.size > self._limits.file_bytes:
+            raise Rejected(Reason.FILE_TOO_LARGE, f"{ref.size} bytes, the limit is {self._limits.file_bytes}")
+        try:
+            return self._open(ref).read(ref, min(length, ref.size))
+        except (*DAMAGED_ARCHIVE, indexed_gzip.ZranError, RuntimeError):
+            raise Rejected(Reason.UNREADABLE_ARCHIVE, "the member is damaged") from None
+        except OSError as error:
+            raise unavailable("read a file of an archive", error) from None
+
+    def _open(self, ref: FileRef) -> _Members:
+        members = self._opened.get(ref.archive)
+        if members is None:
+            members = self._open_archive(Path(ref.archive), ref)
+            self._opened[ref.archive] = members
+            if len(self._opened) > _OPEN_ARCHIVES:
+                self._opened.popitem(last=False)[1].close()
+        self._opened.move_to_end(ref.archive)
+        return members
+
+    def _open_archive(self, path: Path, ref: FileRef) -> _Members:
+        kind = kind_of(path)
+        if kind in (Kind.FOLDER, Kind.FILE):
+            return _Folder(path)
+        if path.stat().st_mtime_ns != ref.modified_ns:
+            raise Unavailable("the archive changed since it was listed")
+        if kind is Kind.ZIP:
+            return _Zip(path)
+        return _Tar(path) if kind is Kind.TAR else _TarGz(path, self._indexes)
+
+
+def open_gzip(path: Path) -> indexed_gzip.IndexedGzipFile:
+    """A seekable view of what a gzip file inflates to. Raises Unavailable if it cannot be opened."""
+    try:
+        return indexed_gzip.IndexedGzipFile(str(path), spacing=_INDEX_SPACING, drop_handles=False)
+    except OSError as error:
+        raise unavailable("open an archive", error) from None
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._root = path.resolve()
+
+    def read(self, ref: FileRef, length: int) -> bytes:
+        file = (self._root / file_system_name(ref.member)).resolve() if ref.member else self._root
+        if not file.is_relative_to(self._root):
+            raise Rejected(Reason.UNSAFE_NAME)
+        # O_NONBLOCK: a pipe that took the file's place must not hang the worker.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (ref.size, ref.modified_ns):
+                raise Unavailable("the file changed since it was listed")
+            return _read_up_to(stream, length)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self._archive = zipfile.ZipFile(path)
+        self._entries = {entry.header_offset: entry for entry in self._archive.infolist()}
+
+    def read(self, ref: FileRef, length: int) -> bytes:
+        entry = self._entries.get(ref.offset)
+        if entry is None or entry.file_size != ref.size:
+            raise Unavailable("the archive changed since it was listed")
+        with self._archive.open(entry) as stream:
+            return stream.read(length)
+
+    def close(self) -> None:
+        self._archive.close()
+
+
+class _Tar:
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("rb")
+
+    def read(self, ref: FileRef, length: int) -> bytes:
+        self._stream.seek(ref.offset)
+        return self._stream.read(length)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _TarGz:
+    def __init__(self, path: Path, indexes: Path | None) -> None:
+        self._stream = open_gzip(path)
+        if indexes is not None:
+            _use_kept_index(self._stream, path, indexes)
+
+    def read(self, ref: FileRef, length: int) -> bytes:
+        self._stream.seek(ref.offset)
+        content: bytes = self._stream.read(length)
+        return content
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _use_kept_index(stream: indexed_gzip.IndexedGzipFile, path: Path, indexes: Path) -> None:
+    status = path.stat()
+    identity = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
+    kept = indexes / f"{hashlib.sha256(identity).hexdigest()}.gzidx"
+    if kept.exists():
+        with contextlib.suppress(indexed_gzip.ZranError, ValueError):  # a damaged index is made anew
+            stream.import_index(filename=str(kept))
+            return
+    try:
+        stream.build_full_index()
+    except (indexed_gzip.ZranError, EOFError):
+        return  # a damaged archive: its files are read as far as they go
+    indexes.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = kept.with_name(f".{secrets.token_hex(8)}.tmp")
+    stream.export_index(filename=str(temporary))
+    temporary.replace(kept)
+
+
+def _read_up_to(stream: object, length: int) -> bytes:
+    parts: list[bytes] = []
+    while length > 0 and (part := stream.read(length)):  # type: ignore[attr-defined]
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
