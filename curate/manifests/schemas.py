@@ -1,7 +1,7 @@
 """Every table that a store or a release holds, as Arrow schemas. All keyed: none has a value that identifies.
 
-Units: millimetres, LPS frame. Index columns are in the array order of the volume, (k, j, i). Affines are 16 numbers, row
-by row, mapping (k, j, i, 1) to LPS millimetres.
+Units: millimetres, LPS frame. Index columns are in the array order of the volume, (k, j, i). Affines are 16 numbers,
+row by row, mapping (k, j, i, 1) to LPS millimetres.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ _KEYS = [
 ]
 
 FILES = pa.schema(  # catalogue: what is not an instance of a series, one row a file
-    [("site", pa.string()), ("file_key", pa.string()), ("size_bytes", pa.int64()), ("reason", pa.string()), ("detail", pa.string())]
+    [
+        ("site", pa.string()),
+        ("file_key", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
 )
 
 INSTANCES = pa.schema(  # catalogue: one row an instance, sorted by (series_key, stack, position_in_stack, instance_key)
@@ -37,6 +43,7 @@ INSTANCES = pa.schema(  # catalogue: one row an instance, sorted by (series_key,
         ("sop_class_uid", pa.string()),
         ("modality", pa.string()),
         ("image_type", pa.string()),
+        ("conversion_type", pa.string()),
         ("burned_in_annotation", pa.string()),
         ("manufacturer", pa.string()),
         ("manufacturer_model_name", pa.string()),
@@ -139,7 +146,8 @@ BOXES = pa.schema(  # a rectangle on one source slice; column, row: upper-left c
         ("row", pa.float64()),
         ("width", pa.float64()),
         ("height", pa.float64()),
-        ("corners_mm", pa.list_(pa.float64(), 12)),  # four corners, LPS, in order (row, column): low-low, low-high, high-high, high-low
+        # four corners, LPS, in order (row, column): low-low, low-high, high-high, high-low
+        ("corners_mm", pa.list_(pa.float64(), 12)),
         ("corners_index", pa.list_(pa.float64(), 12)),  # the same in the volume, (k, j, i)
     ]
 )

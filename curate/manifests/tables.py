@@ -1,0 +1,118 @@
+"""Tables as Parquet objects whose bytes depend on nothing but the rows.
+
+The named tables are sorted by the keys below and then by every other plain column, row groups have a fixed length, and
+no clock or writer's metadata goes in, so the same rows in any order, from any number of workers, give the same digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate.manifests import schemas
+from curate.storage import Store, sha256_bytes
+
+ROWS_PER_GROUP = 65_536
+
+SORT_KEYS = {  # by the name of the table, which is the last part of its key without ".parquet"
+    "files": ("site", "file_key"),
+    "instances": ("series_key", "stack", "position_in_stack", "instance_key"),
+    "series": ("site", "patient_key", "study_key", "series_key"),
+    "volumes": ("site", "patient_key", "study_key", "series_key", "stack"),
+    "slices": ("series_key", "stack", "position_in_stack"),
+    "boxes": ("study_key", "series_key", "stack", "instance_number", "row", "column"),
+    "points": ("study_key", "condition", "level", "series_key"),
+    "objects": ("study_key", "object", "series_key", "stack"),
+    "samples": ("site", "patient_key", "study_key"),
+    "label_issues": ("table", "row", "study_key", "reason", "detail"),
+}
+
+SCHEMAS = {  # "samples" has one schema a task and keeps the one it comes with
+    "files": schemas.FILES,
+    "instances": schemas.INSTANCES,
+    "series": schemas.SERIES,
+    "volumes": schemas.VOLUMES,
+    "slices": schemas.SLICES,
+    "boxes": schemas.BOXES,
+    "points": schemas.POINTS,
+    "objects": schemas.OBJECTS,
+    "label_issues": schemas.LABEL_ISSUES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTable:
+    """What was published: a store key, the SHA-256 of the object, its size in bytes and its number of rows."""
+
+    key: str
+    sha256: str
+    size: int
+    rows: int
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """Parquet bytes (zstd) of the rows in the order given."""
+    options = {"compression": "zstd", "compression_level": 3, "row_group_size": ROWS_PER_GROUP}
+    sink = pa.BufferOutputStream()
+    # One chunk a column and no pandas metadata: chunk borders and metadata of the maker would change the bytes.
+    whole = table.replace_schema_metadata(None).combine_chunks()
+    pq.write_table(whole, sink, version="2.6", **options)
+    return bytes(sink.getvalue())
+
+
+def write_table(store: Store, key: str, table: pa.Table, *, sort_by: Sequence[str] | None = None) -> WrittenTable:
+    """Write ``manifests/<name>.parquet`` or ``catalogue/<name>.parquet``, replacing an older one atomically.
+
+    A table whose name is known is cast to its schema, columns in the schema's order, and sorted by its documented keys;
+    for others give ``sort_by``. These tables are views of the ledger, the one kind of object that may be replaced.
+
+    Raises ``ValueError`` when the name is unknown and no order is given, or when a column is missing, unexpected or of
+    another type; ``Unavailable`` when the store refuses.
+    """
+    name = PurePosixPath(key).stem
+    if sort_by is None and name not in SORT_KEYS:
+        raise ValueError(f"{name}: not a table of the store; say what to sort it by")
+    content = table_bytes(sort_rows(_conform(table, name), SORT_KEYS[name] if sort_by is None else sort_by))
+    store.put(key, content)
+    return WrittenTable(key, sha256_bytes(content), len(content), table.num_rows)
+
+
+def read_table(
+    store: Store,
+    key: str,
+    *,
+    columns: Sequence[str] | None = None,
+    filters: pc.Expression | None = None,
+) -> pa.Table:
+    """Read a table back, or only some columns, or only the rows that a pyarrow expression keeps.
+
+    Raises ``FileNotFoundError`` if there is no such object and ``Unavailable`` when the store refuses.
+    """
+    content = pa.BufferReader(store.get(key))
+    return pq.read_table(content, columns=None if columns is None else list(columns), filters=filters)
+
+
+def sort_rows(table: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Rows by the keys and then by every other plain (not nested) column; nulls come last."""
+    plain = [field.name for field in table.schema if not pa.types.is_nested(field.type) and field.name not in keys]
+    order = [(name, "ascending") for name in (*keys, *plain)]
+    return table.sort_by(order) if order and table.num_rows else table
+
+
+def _conform(table: pa.Table, name: str) -> pa.Table:
+    schema = SCHEMAS.get(name)
+    if schema is None:
+        return table
+    absent = [column for column in schema.names if column not in table.column_names]
+    surplus = [column for column in table.column_names if column not in schema.names]
+    if absent or surplus:
+        raise ValueError(f"{name}: columns missing: {absent}; columns that do not belong: {surplus}")
+    try:
+        return table.select(schema.names).cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"{name}: a column has another type than the schema ({type(error).__name__})") from None
