@@ -27,10 +27,10 @@ SOURCES_KEY = "sources.parquet"
 _IDENTITY = ("site", "patient_key", "study_key")
 
 
-def group(workspace: Workspace, parts: Iterable[ItemOutcome], sorting: Mapping[str, Any]) -> pa.Table:
+def group(workspace: Workspace, parts: Iterable[ItemOutcome], parameters: Mapping[str, Any]) -> pa.Table:
     """Write the catalogue's tables from the parts that the catalogue stage made; return the SERIES rows.
 
-    ``sorting``: how series are judged, see ``sort_series``.
+    ``parameters``: those of the volumes stage; how series are judged is under ``sorting``, see ``sort_series``.
     """
     names = sorted(part.fingerprint[:16] for part in parts)
     store, private = workspace.store, workspace.private
@@ -39,7 +39,7 @@ def group(workspace: Workspace, parts: Iterable[ItemOutcome], sorting: Mapping[s
     series: list[dict[str, Any]] = []
     ordered = sorted(rows.to_pylist(), key=itemgetter("series_key", "site", "instance_key", "file_key"))
     for _, members in groupby(ordered, key=itemgetter("series_key")):
-        placed, verdict = _settle(list(members), sorting)
+        placed, verdict = _settle(list(members), parameters)
         instances += placed
         series.append(verdict)
     files = _concatenate(FILES, (read_table(store, f"catalogue/parts/{name}/files.parquet") for name in names))
@@ -68,7 +68,7 @@ def sort_series(rows: Sequence[Mapping[str, Any]], sorting: Mapping[str, Any]) -
     )
 
 
-def _settle(rows: list[dict[str, Any]], sorting: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _settle(rows: list[dict[str, Any]], parameters: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     first = rows[0]
     verdict = {name: first[name] for name in (*_IDENTITY, "series_key", "modality", "manufacturer")}
     verdict |= {
@@ -79,7 +79,7 @@ def _settle(rows: list[dict[str, Any]], sorting: Mapping[str, Any]) -> tuple[lis
         "fingerprint": digest_json(sorted(f"{row['header_digest']}{row['stamp']}" for row in rows)),
     }
     try:
-        found = sort_series(rows, sorting)
+        found = sort_series(rows, parameters["sorting"])
     except Rejected as rejection:
         placed = [{**row, "reason": rejection.reason.value} for row in rows]
         verdict |= {"instances_used": 0, "stacks": 0, "memory_bytes": 0}
@@ -96,12 +96,20 @@ def _settle(rows: list[dict[str, Any]], sorting: Mapping[str, Any]) -> tuple[lis
     verdict |= {
         "instances_used": sum(row["reason"] is None for row in placed),
         "stacks": len(found.stacks),
-        "memory_bytes": estimate_memory(rows),
+        "memory_bytes": estimate_memory(rows, spacing_mm=_bounding_spacing(parameters)),
         "status": "accepted" if found.reason is None else "rejected",
         "reason": None if found.reason is None else found.reason.value,
         "detail": found.detail,
     }
     return placed, verdict
+
+
+def _bounding_spacing(parameters: Mapping[str, Any]) -> list[float | None]:
+    """The target spacing along (slice, row, column), or one that needs no less memory where axes are permuted."""
+    spacing: list[float | None] = list(parameters["spacing_mm"])
+    if parameters["orientation"] == "radiological":
+        return spacing
+    return [min((each for each in spacing if each is not None), default=None)] * 3
 
 
 def _concatenate(schema: pa.Schema, tables: Iterable[pa.Table]) -> pa.Table:

@@ -30,10 +30,20 @@ from curate.labels.checks import (
 )
 from curate.labels.masks import points_objects
 from curate.manifests import assign_splits, cervical_samples, lumbar_samples, read_table, with_splits, write_table
-from curate.manifests.schemas import BOXES, OBJECTS, POINTS, SERIES, SLICES, VOLUMES
+from curate.manifests.schemas import (
+    BOXES,
+    CERVICAL_SAMPLES,
+    LABEL_ISSUES,
+    LUMBAR_SAMPLES,
+    OBJECTS,
+    POINTS,
+    SERIES,
+    SLICES,
+    VOLUMES,
+)
 from curate.reasons import Reason
 from pipelines.grouping import FILES_KEY
-from pipelines.spec import CervicalSpec, LumbarSpec, Spec
+from pipelines.spec import CervicalLabelFiles, CervicalSpec, LumbarLabelFiles, LumbarSpec, Spec
 from pipelines.workspace import Workspace
 
 Tables = dict[str, pa.Table]
@@ -61,10 +71,15 @@ def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[s
         ),
         "boxes": BOXES.empty_table(),
         "points": POINTS.empty_table(),
+        "samples": (CERVICAL_SAMPLES if spec.task == "cervical" else LUMBAR_SAMPLES).empty_table(),
+        "label_issues": LABEL_ISSUES.empty_table(),
         "files": read_table(workspace.store, FILES_KEY),
     }
-    label = _cervical if isinstance(spec, CervicalSpec) else _lumbar
-    tables |= label(spec, workspace, tables, splits)  # type: ignore[arg-type]
+    match spec:
+        case CervicalSpec(labels=CervicalLabelFiles() as files):
+            tables |= _cervical(files, workspace, tables, splits)
+        case LumbarSpec(labels=LumbarLabelFiles() as files):
+            tables |= _lumbar(files, workspace, tables, splits)
     tables["label_issues"] = pa.concat_tables([tables["label_issues"], _mask_issues(done)])
     for name in NAMES:
         write_table(workspace.store, f"manifests/{name}.parquet", tables[name])
@@ -76,8 +91,8 @@ def read_manifests(workspace: Workspace) -> Tables:
     return {name: read_table(workspace.store, f"manifests/{name}.parquet") for name in NAMES}
 
 
-def _cervical(spec: CervicalSpec, workspace: Workspace, tables: Tables, splits: Mapping[str, str]) -> Tables:
-    labels = read_cervical_labels(spec.labels.train, spec.labels.boxes, workspace.pseudonyms)
+def _cervical(files: CervicalLabelFiles, workspace: Workspace, tables: Tables, splits: Mapping[str, str]) -> Tables:
+    labels = read_cervical_labels(files.train, files.boxes, workspace.pseudonyms)
     boxes, misplaced = place_boxes(labels.boxes, tables["slices"], tables["volumes"], series=tables["series"])
     return {
         "boxes": boxes,
@@ -94,8 +109,7 @@ def _cervical(spec: CervicalSpec, workspace: Workspace, tables: Tables, splits: 
     }
 
 
-def _lumbar(spec: LumbarSpec, workspace: Workspace, tables: Tables, splits: Mapping[str, str]) -> Tables:
-    files = spec.labels
+def _lumbar(files: LumbarLabelFiles, workspace: Workspace, tables: Tables, splits: Mapping[str, str]) -> Tables:
     labels = read_lumbar_labels(files.train, files.coordinates, files.series_descriptions, workspace.pseudonyms)
     series = with_series_types(tables["series"], labels.series_types)
     volumes = with_series_types(tables["volumes"], labels.series_types)

@@ -21,7 +21,7 @@ def list_masks(spec: Spec, workspace: Workspace) -> tuple[str | None, dict[str, 
 
     Raises ``Misconfigured`` when the folder is not there.
     """
-    if not isinstance(spec, CervicalSpec) or spec.labels.segmentations is None:
+    if not isinstance(spec, CervicalSpec) or spec.labels is None or spec.labels.segmentations is None:
         return None, {}
     folder = spec.labels.segmentations
     if not folder.is_dir():

@@ -59,7 +59,7 @@ def make_plan(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch
     listing_key, chunks = list_sites(spec, workspace)
     masks_key, masks = list_masks(spec, workspace)
     scanned = _scan(catalogue_job(spec, workspace, listing_key), chunks, spec.runtime, workspace, executor, watch)
-    series = group(workspace, scanned, volume_parameters(spec, workspace)["sorting"])
+    series = group(workspace, scanned, volume_parameters(spec, workspace))
     job = volumes_job(spec, workspace, masks_key)
     items = _items(job, series, masks)
     fitting, too_large = separate_too_large(items, lane_bytes(spec.runtime))

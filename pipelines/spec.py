@@ -1,7 +1,8 @@
 """The spec: one TOML file that names everything a run depends on.
 
 Read strictly: an unknown, missing or ill-typed key is refused with its path before anything starts. Paths are relative
-to the spec file. The digests of its parts enter fingerprints, so a change recomputes what it touches and nothing else.
+to the spec file; those of archives and labels to ``folder``, where the spec names one. The digests of its parts enter
+fingerprints, so a change recomputes what it touches and nothing else.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ Task = Literal["cervical", "lumbar"]
 MODALITY: dict[str, str] = {"cervical": "CT", "lumbar": "MR"}
 
 
+def _below(base: str, value: object, info: ValidationInfo) -> object:
+    return info.context[base] / Path(value).expanduser() if isinstance(value, str) and info.context else value
+
+
 def _relative_to_spec(value: object, info: ValidationInfo) -> object:
-    if not isinstance(value, str):
-        return value
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / Path(value).expanduser()
+    return _below("spec", value, info)
+
+
+def _relative_to_sources(value: object, info: ValidationInfo) -> object:
+    return _below("sources", value, info)
 
 
 def _spacing(value: object) -> object:
@@ -30,6 +36,7 @@ def _spacing(value: object) -> object:
 
 
 SpecPath = Annotated[Path, BeforeValidator(_relative_to_spec)]
+SourcePath = Annotated[Path, BeforeValidator(_relative_to_sources)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Spacing = Annotated[Annotated[float, Field(gt=0.0, le=100.0)] | None, BeforeValidator(_spacing)]
@@ -45,7 +52,7 @@ class Site(Section):
     """One hospital, or one download: where its archives lie and how its folders name things."""
 
     name: Name
-    archives: tuple[SpecPath, ...] = Field(min_length=1)
+    archives: tuple[SourcePath, ...] = Field(min_length=1)
     layout: Annotated[str, Field(pattern=r"\{study\}")] | None = None
     assume_modality: bool = False  # a header without Modality has the task's (the Kaggle downloads)
 
@@ -53,17 +60,17 @@ class Site(Section):
 class CervicalLabelFiles(Section):
     """The label files of the 2022 challenge; ``boxes`` and ``segmentations`` may be left out."""
 
-    train: SpecPath
-    boxes: SpecPath | None = None
-    segmentations: SpecPath | None = None
+    train: SourcePath
+    boxes: SourcePath | None = None
+    segmentations: SourcePath | None = None
 
 
 class LumbarLabelFiles(Section):
     """The label files of the 2024 challenge."""
 
-    train: SpecPath
-    coordinates: SpecPath
-    series_descriptions: SpecPath
+    train: SourcePath
+    coordinates: SourcePath
+    series_descriptions: SourcePath
 
 
 class Deid(Section):
@@ -85,7 +92,7 @@ class Volumes(Section):
     orientation: Annotated[str, Field(pattern=r"^(radiological|[RLAPIS]{3})$")] = "radiological"
     spacing_mm: tuple[Spacing, Spacing, Spacing]
     antialias: bool = True
-    minimum_slices: int = Field(default=2, ge=1)
+    minimum_slices: int = Field(default=3, ge=1)  # of a stack
 
 
 class Split(Section):
@@ -138,6 +145,7 @@ class Runtime(Section):
 
 class _Spec(Section):
     name: Name
+    folder: SpecPath | None = None  # where relative archives and label files start; by default beside the spec
     store: SpecPath
     private: SpecPath | None = None
     sites: tuple[Site, ...] = Field(min_length=1)
@@ -168,14 +176,14 @@ class CervicalSpec(_Spec):
     """RSNA 2022 shape: fracture labels a vertebra on cervical CT."""
 
     task: Literal["cervical"]
-    labels: CervicalLabelFiles
+    labels: CervicalLabelFiles | None = None  # none yet: volumes are built, nothing can be trained or released
 
 
 class LumbarSpec(_Spec):
     """RSNA 2024 shape: grades a condition and level on lumbar MR."""
 
     task: Literal["lumbar"]
-    labels: LumbarLabelFiles
+    labels: LumbarLabelFiles | None = None
 
 
 Spec = CervicalSpec | LumbarSpec
@@ -206,7 +214,8 @@ def parse_spec(content: dict[str, Any], *, folder: Path) -> Spec:
     if not isinstance(task, str) or task not in _MODELS:
         raise Misconfigured(f"task: expected {' or '.join(map(repr, _MODELS))}, got {task!r}")
     try:
-        return _MODELS[task].model_validate(_with_key_path(content, folder), context={"folder": folder})
+        bases = {"spec": folder, "sources": folder / Path(str(content.get("folder", ""))).expanduser()}
+        return _MODELS[task].model_validate(_with_key_path(content, folder), context=bases)
     except ValidationError as error:
         raise Misconfigured("\n".join(_fault(task, fault) for fault in error.errors())) from None
 

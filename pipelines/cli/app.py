@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import demo, inspect, phantoms, plan, release, run, scan, train
+from pipelines.cli import demo, inspect, phantoms, plan, release, run, scan, spec, train
 from pipelines.cli.exits import Verbs
 
 app = typer.Typer(
@@ -19,7 +19,8 @@ Turn multi-site DICOM archives into de-identified, geometry-correct, versioned d
 
 **Start here:** `curate demo` does everything once on synthetic data and shows where the results lie.
 
-**Your own data:** write a spec (`curate phantoms OUT --task cervical` makes an archive with a spec to copy), then
+**Your own data:** write a spec (`curate phantoms OUT --task cervical` makes an archive with one to copy, `curate spec`
+lists ready ones), then
 
     curate plan    spec.toml      what would be done, and at what cost
     curate run     spec.toml      do it; interrupted or not, the same command goes on
@@ -42,5 +43,6 @@ app.command("why")(inspect.why)
 app.command("release")(release.release)
 app.command("verify")(release.verify)
 app.command("train")(train.train)
+app.command("spec")(spec.spec)
 app.command("phantoms")(phantoms.phantoms)
 app.command("scan")(scan.scan)

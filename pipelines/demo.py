@@ -1,0 +1,76 @@
+"""The whole product once, on synthetic data: archive, curation, release, proof and training for both tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.events import EventLog
+from cluster.executors.ray_tasks import RayTasks
+from cluster.session import Session
+from curate.errors import CurateError
+from curate.phantoms import make_phantoms
+from pipelines.release import release, verify
+from pipelines.run import Balance, run
+from pipelines.spec import Task, read_spec
+from pipelines.train import TrainResult
+from pipelines.training import train_spec
+from pipelines.watch import Watch
+from pipelines.workspace import open_workspace
+
+SITES, STUDIES, MATRIX, SEED = 4, 16, 96, 2026
+
+Say = Callable[[str], None]
+
+
+class DemoFailed(CurateError):
+    """A release of the demo did not pass its verification."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one task came to."""
+
+    balance: Balance
+    trained: TrainResult
+    seconds: dict[str, float]  # by stage, in order
+    store: Path
+    release: Path
+
+
+def show(folder: Path, task: Task, session: Session, watch: Watch, say: Say) -> Shown:
+    """Make an archive under ``folder``, curate, release, verify, train. Raises ``DemoFailed`` on any finding."""
+    seconds: dict[str, float] = {}
+
+    def timed(stage: str, began: float) -> None:
+        seconds[stage] = time.monotonic() - began
+
+    say(f"{task}: drawing {STUDIES} studies of {SITES} sites, some of them broken, all with identifiers")
+    began = time.monotonic()
+    made = make_phantoms(
+        folder, task=task, sites=SITES, studies=STUDIES, seed=SEED, defects=True, identifiers=True, matrix=MATRIX
+    )
+    timed("phantoms", began)
+    spec = read_spec(made.spec)
+    workspace = open_workspace(spec)
+    with EventLog(workspace.store) as events:
+        stages = Watch(watch.console, events)
+        began = time.monotonic()
+        balance = run(spec, workspace, RayTasks(workspace.store.url, session, events), stages)
+        timed("join", began + sum(stages.seconds.values()))
+    say(f"{task}: freezing and verifying release {spec.release.version}")
+    began = time.monotonic()
+    frozen = release(spec, workspace)
+    timed("release", began)
+    began = time.monotonic()
+    findings, _ = verify(frozen.path, private=Path(workspace.private.url), digest=frozen.digest)
+    timed("verify", began)
+    if findings:
+        raise DemoFailed(f"{len(findings)} findings, first: {findings[0]}")
+    began = time.monotonic()
+    trained = train_spec(spec, workspace, on_step=lambda step: say(f"{task}: {step}"))
+    timed("train", began)
+    ordered = {"phantoms": seconds.pop("phantoms")} | stages.seconds | seconds
+    return Shown(balance, trained, ordered, Path(workspace.store.url), frozen.path)

@@ -1,0 +1,1 @@
+"""Ready specs, one TOML file each; ``curate spec NAME`` prints them."""

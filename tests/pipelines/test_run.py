@@ -1,0 +1,161 @@
+"""The main job: every series has an end, and the bytes do not depend on how a run went."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cluster.attempt import UnitReport
+from cluster.executors import Inline
+from cluster.job import Job
+from cluster.ledger import Ledger
+from cluster.units import Unit
+from pipelines.run import run
+from pipelines.spec import read_spec
+from pipelines.watch import Watch
+from pipelines.workspace import open_workspace
+from tests.support.curated import Curated, copy_archive, curate, digests
+
+
+def test_every_series_ends_as_the_planted_truth_says(curated: Curated) -> None:
+    key = curated.workspace.pseudonyms.uid
+    series = curated.by_series("series")
+    for row in curated.truth("expected"):
+        if row["outcome"] in ("done", "rejected", "quarantined"):
+            found = series.pop(key(row["series"]))
+            assert found["status"] == row["outcome"], (row["defect"], found["reason"], found["detail"])
+            assert found["reason"] is None or found["reason"] in row["accepted_reasons"], row["defect"]
+    assert series == {}
+
+
+def test_every_file_that_is_in_no_series_is_named_with_its_reason(curated: Curated) -> None:
+    planted = [
+        row["reason"]
+        for row in curated.truth("expected")
+        if row["outcome"] == "set apart" and row["reason"] != "duplicate_instance"
+    ]
+    assert sorted(curated.manifest("files")["reason"].to_pylist()) == sorted(planted)
+
+
+def test_a_duplicate_is_dropped_and_the_series_goes_on(curated: Curated) -> None:
+    row = next(row for row in curated.truth("expected") if row["defect"] == "duplicate_file")
+    studies = [one for one in curated.manifest("series").to_pylist() if one["instances"] != one["instances_used"]]
+    study = curated.workspace.pseudonyms.uid(row["study"])
+    assert any(one["study_key"] == study and one["status"] == "done" for one in studies)
+
+
+def test_inputs_are_the_sum_of_done_rejected_and_quarantined(curated: Curated) -> None:
+    balance = curated.balance
+    assert balance.series == balance.done + sum(balance.rejected.values()) + sum(balance.quarantined.values())
+    assert balance.series == curated.manifest("series").num_rows
+    assert balance.done > 0
+    assert sum(balance.rejected.values()) > 5
+    assert sum(balance.quarantined.values()) == 1
+
+
+def test_ray_writes_the_same_bytes_as_one_process(cervical: Curated, tmp_path: Path) -> None:
+    copied = curate(copy_archive(cervical.folder, tmp_path / "copy"), executor="ray", workers=2)
+    assert digests(copied.spec.store) == digests(cervical.spec.store)
+    assert copied.balance == cervical.balance
+
+
+class Stop(Exception):
+    """Somebody pressed Ctrl-C."""
+
+
+class StopsAfter(Inline):
+    """An executor that is interrupted after so many units of each stage."""
+
+    def __init__(self, store_url: str, units: int) -> None:
+        super().__init__(store_url)
+        self._left = units
+
+    def run(self, job: Job, units: Sequence[Unit]) -> Iterator[UnitReport]:  # type: ignore[override]
+        for report in super().run(job, units):
+            if self._left == 0:
+                raise KeyboardInterrupt
+            self._left -= 1
+            yield report
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(lumbar: Curated, tmp_path: Path) -> None:
+    folder = copy_archive(lumbar.folder, tmp_path / "copy")
+    text = (folder / "spec.toml").read_text()
+    (folder / "spec.toml").write_text(f"{text}\n[runtime]\nunit_megabytes = 1\n")
+    spec = read_spec(folder / "spec.toml")
+    workspace = open_workspace(spec)
+    for units in (1, 2, 2):
+        with pytest.raises(KeyboardInterrupt):
+            run(spec, workspace, StopsAfter(workspace.store.url, units), Watch(Console(quiet=True)))
+        settled = len(Ledger(workspace.store, "volumes").outcomes())
+    assert 0 < settled < lumbar.balance.done
+    before = set(workspace.store.list("ledger/volumes"))
+    finished = curate(folder)
+    assert before < set(workspace.store.list("ledger/volumes"))
+    kept = {key: value for key, value in digests(spec.store).items() if key != "catalogue/plan.parquet"}
+    calm = {key: value for key, value in digests(lumbar.spec.store).items() if key != "catalogue/plan.parquet"}
+    assert kept == calm
+    assert finished.balance == lumbar.balance
+
+
+def test_a_finished_run_has_nothing_left_to_do(cervical: Curated, tmp_path: Path) -> None:
+    folder = copy_archive(cervical.folder, tmp_path / "copy")
+    curate(folder)
+    receipts = list(open_workspace(read_spec(folder / "spec.toml")).store.list("ledger"))
+    again = curate(folder)
+    assert list(again.workspace.store.list("ledger")) == receipts
+
+
+def test_a_changed_file_rebuilds_its_series_alone(cervical: Curated, tmp_path: Path) -> None:
+    folder = copy_archive(cervical.folder, tmp_path / "copy")
+    first = curate(folder)
+    files = sorted(path for path in (folder / "site-d").rglob("*.dcm"))
+    changed = files[len(files) // 2]
+    content = bytearray(changed.read_bytes())
+    content[-1000] ^= 1  # one bit of one pixel
+    changed.write_bytes(content)
+    os.utime(changed, ns=(1, 1))
+    second = curate(folder)
+    before, after = (
+        {row["series_key"]: row["uri"] for row in one.manifest("volumes").to_pylist()} for one in (first, second)
+    )
+    assert second.balance.done == first.balance.done
+    moved = {key for key in after if after[key] != before[key]}
+    assert len(moved) <= 1
+    if changed.parent.name in {row["study"] for row in cervical.truth("series")}:
+        assert len(moved) == 1
+
+
+def test_another_spacing_makes_other_volumes_and_leaves_the_old_ones(cervical: Curated, tmp_path: Path) -> None:
+    folder = copy_archive(cervical.folder, tmp_path / "copy")
+    first = curate(folder)
+    spec = folder / "spec.toml"
+    spec.write_text(spec.read_text().replace("spacing_mm = [1.5, 1.5, 1.5]", "spacing_mm = [2.0, 2.0, 2.0]"))
+    assert "2.0, 2.0" in spec.read_text()
+    second = curate(folder)
+    old = first.manifest("volumes")["uri"].to_pylist()
+    for row in second.manifest("volumes").to_pylist():
+        assert row["spacing_mm"] == pytest.approx([2.0, 2.0, 2.0])
+        assert row["uri"] not in old
+
+
+def test_another_key_gives_nothing_in_common(cervical: Curated, tmp_path: Path) -> None:
+    folder = copy_archive(cervical.folder, tmp_path / "copy")
+    (folder / "curate.key").chmod(0o600)
+    (folder / "curate.key").write_text("7" * 64)
+    other = curate(folder)
+
+    def keys(one: Curated) -> set[str]:
+        rows = one.manifest("series").to_pylist()
+        return {row[name] for row in rows for name in ("patient_key", "study_key", "series_key", "fingerprint")}
+
+    assert keys(other).isdisjoint(keys(cervical))
+
+
+def test_nothing_temporary_stays_behind(curated: Curated) -> None:
+    names = [path.name for path in Path(curated.workspace.store.url).rglob("*") if path.is_file()]
+    assert not [name for name in names if name.startswith(".") or name.endswith(".tmp")]
