@@ -1,0 +1,41 @@
+"""Elements back to bytes, in the syntax that they came in (PS3.5 section 7.1 and 7.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from struct import Struct
+
+from curate.deid.elements import Syntax
+from curate.deid.vrs import LONG_VRS
+
+_SHORT = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
+_LONG = {True: Struct("<HH2s2xI"), False: Struct(">HH2s2xI")}
+_PLAIN = {True: Struct("<HHI"), False: Struct(">HHI")}
+_NUL_PADDED = frozenset((b"UI", b"OB", b"UN", b"OW", b"OD", b"OF", b"OL", b"OV"))
+
+
+def encode_element(tag: int, vr: bytes, value: bytes, syntax: Syntax) -> bytes:
+    """Header and value; odd values get the padding byte of their VR."""
+    if len(value) & 1:
+        value += b"\0" if vr in _NUL_PADDED else b" "
+    group, number = tag >> 16, tag & 0xFFFF
+    if syntax.implicit:
+        return _PLAIN[syntax.little].pack(group, number, len(value)) + value
+    if vr in LONG_VRS:
+        return _LONG[syntax.little].pack(group, number, vr, len(value)) + value
+    return _SHORT[syntax.little].pack(group, number, vr, len(value)) + value
+
+
+def encode_items(items: Iterable[tuple[Syntax, Mapping[int, bytes]]]) -> bytes:
+    """Value of a sequence: items of defined length, elements in ascending order of their tags."""
+    parts = []
+    for syntax, elements in items:
+        body = join_elements(elements)
+        parts.append(_PLAIN[syntax.little].pack(0xFFFE, 0xE000, len(body)))
+        parts.append(body)
+    return b"".join(parts)
+
+
+def join_elements(elements: Mapping[int, bytes]) -> bytes:
+    """Encoded elements in ascending order of their tags."""
+    return b"".join([elements[tag] for tag in sorted(elements)])

@@ -1,0 +1,108 @@
+"""What the engine must know of an object before it changes anything: class, patient, study, pixel layout, warnings.
+
+Read from the top level of the data set alone; the meta information and the modality fill in a missing SOP class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from curate.deid.elements import Element
+from curate.deid.filemeta import OpenedFile
+from curate.deid.pixels import PixelLayout
+from curate.deid.text import decode_text, encodings_of
+from curate.errors import Quarantined, Rejected
+from curate.reasons import Reason
+
+CT_IMAGE, MR_IMAGE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+ALLOWED_CLASSES = frozenset((CT_IMAGE, f"{CT_IMAGE}.1", f"{CT_IMAGE}.2", MR_IMAGE, f"{MR_IMAGE}.1", f"{MR_IMAGE}.4"))
+"""CT and MR images: classic, enhanced, and legacy converted enhanced (PS3.4 B.5)."""
+
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_CLASS_OF_MODALITY = {"CT": CT_IMAGE, "MR": MR_IMAGE}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Look-ups by tag over the top level of one object."""
+
+    file: OpenedFile
+    by_tag: Mapping[int, Element]
+
+    def value(self, tag: int) -> bytes:
+        """Bytes of an element; empty when it is absent."""
+        element = self.by_tag.get(tag)
+        return b"" if element is None else self.file.content[element.start : element.end]
+
+    def text(self, tag: int) -> str:
+        """Decoded text of an element; empty when it is absent."""
+        return decode_text(self.value(tag), encodings_of(self.value(0x00080005)))
+
+    def number(self, tag: int, default: int = 0) -> int:
+        """A US value."""
+        value = self.value(tag)
+        return int.from_bytes(value[:2], "little" if self.file.syntax.little else "big") if value else default
+
+    @property
+    def study_uid(self) -> str:
+        """StudyInstanceUID (0020,000D)."""
+        return self.text(0x0020000D)
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """SOPInstanceUID (0008,0018), or else what the meta information names."""
+        return self.text(0x00080018) or self.file.sop_instance_uid
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOPClassUID (0008,0016), or the one of the meta information, or that of the modality; empty if none says."""
+        return (
+            self.text(0x00080016)
+            or self.file.sop_class_uid
+            or _CLASS_OF_MODALITY.get(self.text(0x00080060).upper(), "")
+        )
+
+    @property
+    def pixels(self) -> PixelLayout:
+        """Layout of the pixel data. Raises Rejected(IMPLAUSIBLE_HEADER) when NumberOfFrames is not a number."""
+        frames = self.value(0x00280008).strip(b" \0") or b"1"
+        if not frames.isdigit() or len(frames) > 9:
+            raise Rejected(Reason.IMPLAUSIBLE_HEADER, "the number of frames is not a number")
+        return PixelLayout(
+            rows=self.number(0x00280010),
+            columns=self.number(0x00280011),
+            frames=int(frames),
+            samples=self.number(0x00280002, 1),
+            bits_allocated=self.number(0x00280100),
+            bits_stored=self.number(0x00280101),
+            high_bit=self.number(0x00280102),
+            signed=self.number(0x00280103) == 1,
+            photometric=self.value(0x00280004).strip(b" \0"),
+        )
+
+
+def refuse_what_is_not_an_image(header: Header, *, keeps_ids: bool) -> None:
+    """Let CT and MR images pass and nothing else: other classes show or hold text in ways that no rule here cleans.
+
+    Raises Quarantined(SECONDARY_CAPTURE | UNKNOWN_SOP_CLASS | BURNED_IN_ANNOTATION), Rejected(MISSING_IDENTIFIERS).
+    An object without any SOP class passes under a profile that keeps ids (public downloads come without it).
+    """
+    sop_class = header.sop_class_uid
+    if sop_class.startswith(_SECONDARY_CAPTURE):
+        raise Quarantined(Reason.SECONDARY_CAPTURE)
+    if sop_class not in ALLOWED_CLASSES and (sop_class or not keeps_ids):
+        raise Quarantined(Reason.UNKNOWN_SOP_CLASS)
+    if header.text(0x00280301).upper() == "YES" or "SCREEN SAVE" in header.text(0x00080008).upper():
+        raise Quarantined(Reason.BURNED_IN_ANNOTATION)
+    if not keeps_ids and not (header.study_uid and header.text(0x0020000E) and header.sop_instance_uid):
+        raise Rejected(Reason.MISSING_IDENTIFIERS)
+
+
+def refuse_without_pixels(header: Header, last: Element) -> None:
+    """Raises Rejected: TRUNCATED_FILE when the header promises pixels that are not there, else NOT_AN_IMAGE."""
+    if last.tag >> 16 == 0x7FE0:
+        return
+    if header.number(0x00280010):
+        raise Rejected(Reason.TRUNCATED_FILE, "the file ends before its pixel data")
+    raise Rejected(Reason.NOT_AN_IMAGE)

@@ -1,0 +1,91 @@
+"""The tables of PS3.15 Annex E as records, read once from the JSON files beside this module.
+
+Every rule is keyed by tag number, never by keyword: the edition names tags that dictionaries do not know yet.
+``ps315_2026d.json``: Table E.1-1; ``iod_types_for_E11.json``: attribute types (PS3.3) that settle compound actions;
+``cid7050.json``: option codes (PS3.16); ``unlisted.json``: this project's rules for what the table does not list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One row of Table E.1-1: the action of the basic profile and what each option makes of it."""
+
+    tag: int
+    basic: str  # X, Z, D, U, or a compound such as X/Z/D
+    options: Mapping[str, str]  # option -> K | C
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Rules for attributes outside Table E.1-1, and words that never identify anyone."""
+
+    retained_text: frozenset[int]
+    retained_bulk: frozenset[int]
+    public_refuses: frozenset[int]
+    vocabulary: frozenset[str]
+
+
+@cache
+def edition() -> str:
+    """Edition of the standard that the table was taken from, such as 2026d."""
+    return str(_load("ps315_2026d.json")["source"]["edition"])
+
+
+@cache
+def table_rows() -> Mapping[int, TableRow]:
+    """Rows of Table E.1-1 with a tag of their own; overlays, curves and private attributes are rules of the engine."""
+    rows = {}
+    for rule in _load("ps315_2026d.json")["rules"]:
+        if _is_plain_tag(rule["tag"]):
+            tag = int(rule["tag"], 16)
+            rows[tag] = TableRow(tag, rule["basic"], MappingProxyType(dict(rule["options"])))
+    return MappingProxyType(rows)
+
+
+@cache
+def attribute_types(sop_class_uid: str) -> Mapping[int, str]:
+    """Type (1, 1C, 2, 2C, 3) of every table tag that the SOP class defines; the module's own usage is dropped."""
+    entry = _load("iod_types_for_E11.json").get(sop_class_uid, {"types": {}})
+    return MappingProxyType({int(tag, 16): value.split("/")[0] for tag, value in entry["types"].items()})
+
+
+@cache
+def method_codes() -> Mapping[str, str]:
+    """CID 7050: code value -> code meaning."""
+    return MappingProxyType({row["code"]: row["meaning"] for row in _load("cid7050.json")["codes"]})
+
+
+@cache
+def unlisted() -> Unlisted:
+    """What the profiles add for attributes outside the table."""
+    content = _load("unlisted.json")
+    return Unlisted(
+        retained_text=_tags(content["retained_text"]),
+        retained_bulk=_tags(content["retained_bulk"]),
+        public_refuses=_tags(content["public_refuses"]),
+        vocabulary=frozenset(content["vocabulary"]),
+    )
+
+
+def _load(name: str) -> dict[str, Any]:
+    text = resources.files("curate.deid").joinpath("tables", name).read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def _tags(rows: list[dict[str, str]]) -> frozenset[int]:
+    return frozenset(int(row["tag"], 16) for row in rows)
+
+
+def _is_plain_tag(text: str) -> bool:
+    return len(text) == 8 and all(digit in "0123456789ABCDEFabcdef" for digit in text)
