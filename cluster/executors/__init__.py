@@ -1,0 +1,60 @@
+"""Executors: one protocol, so that where units run changes nothing in what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from cluster.attempt import UnitReport
+from cluster.events import EventLog, Silent
+from cluster.executors.inline import Inline
+from cluster.job import Job
+from cluster.units import Unit
+from curate.errors import Misconfigured
+
+
+class Executor(Protocol):
+    """Runs units of a job against one store."""
+
+    workers: int
+    memory: int  # bytes that the largest unit may ask for
+
+    def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
+        """Settle every unit, yielding a report as each is settled, in no particular order.
+
+        Closing the iterator, or an exception in it, stops: nothing more is started, what is settled stays settled, the
+        rest is left for the next run. Raises ``Misconfigured``, ``StageBroken`` or ``Unavailable`` when going on is
+        useless.
+        """
+
+
+@contextmanager
+def open_executor(
+    kind: str,
+    store_url: str,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    events: EventLog | Silent | None = None,
+) -> Iterator[Executor]:
+    """Start an executor by name, "inline" or "ray", and stop it at the end.
+
+    ``address`` and ``workers`` are those of ``cluster.session.start``. Raises ``Misconfigured`` for another name, and
+    for an address or several workers asked of "inline".
+    """
+    if kind == "inline":
+        if address is not None or workers not in (None, 1):
+            raise Misconfigured("the inline executor has one worker and no address")
+        yield Inline(store_url)
+    elif kind == "ray":
+        from cluster.executors.ray_tasks import RayTasks  # Ray takes a second to import; inline runs do without
+        from cluster.session import start
+
+        with start(address, workers) as session:
+            yield RayTasks(store_url, session, events)
+    else:
+        raise Misconfigured(f"executor: expected 'inline' or 'ray', got '{kind}'")
+
+
+__all__ = ["Executor", "Inline", "open_executor"]

@@ -1,0 +1,26 @@
+"""Units one after another in this process: for small runs, debugging and array jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cluster.attempt import UnitReport, attempt
+from cluster.job import Job, forget_opened
+from cluster.memory import usable_memory
+from cluster.units import Unit
+
+
+class Inline:
+    """The simplest executor; the others must give the same receipts."""
+
+    def __init__(self, store_url: str) -> None:
+        self.workers = 1
+        self.memory = usable_memory()
+        self._store_url = store_url
+
+    def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
+        try:
+            for unit in units:
+                yield attempt(job, unit, self._store_url)
+        finally:
+            forget_opened()

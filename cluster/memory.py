@@ -1,0 +1,50 @@
+"""How much memory there is, how it is shared out, and how much was used. All in bytes; Linux."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from pathlib import Path
+
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+USABLE = 0.8  # of the machine; the rest is for the system, Ray's own processes and the page cache
+_MEBIBYTE = 1 << 20
+
+
+def machine_memory() -> int:
+    """Memory of this machine or of the container it is limited to."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # absent, or "max"
+            physical = min(physical, int(limit.read_text()))
+    return physical
+
+
+def usable_memory() -> int:
+    """What workers on this machine may share, in whole MiB."""
+    return int(machine_memory() * USABLE) // _MEBIBYTE * _MEBIBYTE
+
+
+def lanes_for(memory: int, workers: int) -> tuple[int, ...]:
+    """At most four amounts that units are given: half a fair share, a fair share, two shares, everything.
+
+    Few on purpose: Ray schedules each distinct amount apart, and thousands of them make it a hundred times slower.
+    """
+    share = max(memory // max(workers, 1), 1)
+    return tuple(sorted({max(share // 2, 1), share, min(2 * share, memory), memory}))
+
+
+def reset_peak() -> None:
+    """Start measuring the peak of this process anew."""
+    with contextlib.suppress(OSError):  # refused in some containers: then the peak is that of the process's life
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def measure_peak() -> int:
+    """Largest resident size of this process since ``reset_peak``."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
