@@ -28,7 +28,7 @@ def edit_rows(root: Path, table: str, edit: Callable[[list[dict[str, Any]]], obj
     old = pq.read_table(path)
     rows = old.to_pylist()
     edit(rows)
-    pq.write_table(pa.Table.from_pylist(rows, old.schema), path, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, old.schema), path, compression="gzip", write_statistics=False)
 
 
 def edit_json(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:

@@ -1,0 +1,119 @@
+"""Look at one file of a release: digest it, search it, check its header, and keep what later checks need."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.deid.leaks import check_header
+from curate.deid.profile import Profile, load_profile
+from curate.errors import Misconfigured
+from curate.release.arrays import is_shard, iterate_voxels, json_text
+from curate.release.card import constant_lines
+from curate.release.findings import Finding, Kind
+from curate.release.instances import Ids, read_ids
+from curate.release.leakage import LeakCheck, leak_findings
+from curate.release.parquet import iterate_text
+from curate.release.reading import FileRead, read_once
+
+ABOUT, CARD = "release.json", "README.md"
+_RAW = "its bytes"
+
+
+class Inspector:
+    """Inspects the files of one release, ``release.json`` first, since it says which profile headers must keep.
+
+    ``files``: path -> (sha256, bytes); ``instances``, ``tables`` (by name), ``texts`` (CSV, card, list of digests) and
+    ``about`` (release.json) are what could be read; ``findings`` is what is wrong with single files.
+    """
+
+    def __init__(self, root: Path, leaks: LeakCheck) -> None:
+        self.files: dict[str, tuple[str, int]] = {}
+        self.instances: dict[str, Ids] = {}
+        self.tables: dict[str, pa.Table] = {}
+        self.texts: dict[str, bytes] = {}
+        self.about: dict[str, Any] = {}
+        self.findings: list[Finding] = []
+        self._root = root
+        self._leaks = leaks
+        self._profile: Profile | None = None
+
+    def inspect(self, path: str) -> None:
+        """Read a file once. Raises ``OSError`` when it cannot be read."""
+        hits: Counter[str] = Counter()
+
+        def search_block(block: bytes, offset: int, first: int, last: int) -> None:
+            if first > 0 or last < len(block):  # a part of a large file; whole ones are searched by what they are
+                hits.update(self._leaks.count_within(block, first, last, opaque=_is_opaque(path)))
+
+        read = read_once(self._root / path, search_block)
+        self.files[path] = (read.sha256, read.size)
+        self.findings.extend(leak_findings(path, _RAW, hits))
+        try:
+            self._inspect_content(path, read)
+        except (ValueError, OSError, RecursionError, pa.ArrowException) as error:
+            self.findings.append(Finding(path, Kind.UNREADABLE, type(error).__name__))
+
+    def _inspect_content(self, path: str, read: FileRead) -> None:
+        if read.content is not None:
+            content = _without_constants(read.content) if path == CARD else read.content
+            self._search(path, _RAW, [content], opaque=_is_opaque(path))
+        if is_shard(path):
+            voxels = iterate_voxels(self._root, path, read.content)
+            self._search(path, "its voxels", voxels, opaque=True)
+        elif path.endswith(".parquet"):
+            self._inspect_parquet(path, read)
+        elif read.content is None:
+            raise ValueError("too large for a file of this kind")
+        elif path.endswith(".dcm"):
+            self._inspect_dicom(path, read.content)
+        elif path.endswith(".json"):
+            self._search(path, "its strings", [json_text(read.content)])
+            if path == ABOUT:
+                self._read_about(read.content)
+        else:
+            self.texts[path] = read.content
+
+    def _inspect_parquet(self, path: str, read: FileRead) -> None:
+        parquet = pq.ParquetFile(self._root / path if read.content is None else io.BytesIO(read.content))
+        self._search(path, "its columns", iterate_text(parquet))
+        if path == f"manifests/{Path(path).name}":
+            self.tables[Path(path).stem] = parquet.read()
+
+    def _inspect_dicom(self, path: str, content: bytes) -> None:
+        self.instances[path] = read_ids(content)
+        if self._profile is not None:
+            rules = check_header(content, self._profile)
+            self.findings.extend(Finding(path, Kind.HEADER, rule) for rule in rules)
+
+    def _read_about(self, content: bytes) -> None:
+        about = json.loads(content)
+        if not isinstance(about, dict):
+            raise ValueError("not an object")
+        self.about = about
+        statement = about.get("deidentification")
+        if "split" in about:  # the private folder holds no DICOM
+            return
+        try:
+            self._profile = load_profile(str(statement.get("profile")) if isinstance(statement, dict) else "")
+        except Misconfigured:
+            self.findings.append(Finding(ABOUT, Kind.HEADER, "its de-identification profile is not known"))
+
+    def _search(self, path: str, where: str, pieces: Iterable[bytes], *, opaque: bool = False) -> None:
+        self.findings.extend(self._leaks.search(path, where, pieces, opaque=opaque))
+
+
+def _is_opaque(path: str) -> bool:
+    return is_shard(path) or path.endswith(".parquet")
+
+
+def _without_constants(card: bytes) -> bytes:
+    constant = {line.encode() for line in constant_lines()}
+    return b"\n".join(line for line in card.splitlines() if line not in constant)
