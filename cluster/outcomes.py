@@ -14,10 +14,9 @@ from typing import Any
 
 from curate.errors import CurateError
 from curate.identity import Json, canonical_json
-from curate.reasons import Reason
+from curate.reasons import REASONS, Reason
 
 RECEIPT_FORMAT = 1
-_REASONS = {reason.value: reason for reason in Reason}
 
 
 class DamagedReceipt(CurateError):
@@ -127,7 +126,7 @@ def _outcome_from_json(fields: dict[str, Any]) -> ItemOutcome:
         **{
             **fields,
             "status": Status(fields["status"]),
-            "reason": _REASONS[fields["reason"]] if fields["reason"] is not None else None,
+            "reason": REASONS[fields["reason"]] if fields["reason"] is not None else None,
             "outputs": tuple(Output(**output) for output in fields["outputs"]),
         }
     )

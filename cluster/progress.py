@@ -88,7 +88,13 @@ def _lines(
     tally = Tally()
     began = shown = clock()
 
+    said = -1
+
     def say() -> None:
+        nonlocal said
+        if said == tally.items:
+            return
+        said = tally.items
         line = f"{title}: {tally.items}/{items} in {clock() - began:.0f} s: {tally.describe()}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -5,6 +5,7 @@ Reports, documentation and tests read this list. A code, once released, keeps it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -27,7 +28,10 @@ class Reason(StrEnum):
     UNREADABLE_ARCHIVE = "unreadable_archive", "The zip or tar file itself is damaged or encrypted."
     UNSAFE_NAME = "unsafe_name", "The archive member has an absolute path, a '..' part, or is a link or device."
     SUSPICIOUS_COMPRESSION = "suspicious_compression", "The archive member inflates beyond the allowed ratio or size."
-    SOURCE_CHANGED = "source_changed", "The file changed between the reading of its header and the reading of its pixels."
+    SOURCE_CHANGED = (
+        "source_changed",
+        "The file changed after its header was read.",
+    )
     FILE_TOO_LARGE = "file_too_large", "The file is larger than the limit."
     MISSING_IDENTIFIERS = "missing_identifiers", "The header lacks a study, series or instance UID."
     NOT_AN_IMAGE = "not_an_image", "The object holds no pixels (directory, report, presentation state)."
@@ -45,7 +49,10 @@ class Reason(StrEnum):
     NOT_MONOCHROME = "not_monochrome", "Colour pixels: not a CT or MR intensity image."
     MULTIFRAME = "multiframe", "A multi-frame object; only single-frame objects are assembled."
     MISSING_GEOMETRY = "missing_geometry", "Position, orientation or pixel spacing is missing or not a number."
-    MISSING_RESCALE = "missing_rescale", "A CT image without rescale slope and intercept: its values are not Hounsfield units."
+    MISSING_RESCALE = (
+        "missing_rescale",
+        "A CT image without rescale slope and intercept: its values are no Hounsfield units.",
+    )
     IMPLAUSIBLE_HEADER = "implausible_header", "Sizes in the header cannot be true for the bytes that are there."
     MIXED_MATRIX = "mixed_matrix", "Images of different rows, columns or pixel spacing under one series."
     MIXED_ORIENTATION = "mixed_orientation", "Planes of many orientations: not a stack of parallel slices."
@@ -84,3 +91,6 @@ class Reason(StrEnum):
     LABEL_DUPLICATE = "label_duplicate", "The same label stands more than once."
     LABEL_MALFORMED = "label_malformed", "The label row cannot be read (not a number, unknown level or grade)."
     MASK_UNREADABLE = "mask_unreadable", "The mask file cannot be read or lies in no relation to the images."
+
+
+REASONS: Mapping[str, Reason] = {reason.value: reason for reason in Reason}  # by code

@@ -33,7 +33,7 @@ from pipelines.workspace import Workspace, describe_workspace, restore_workspace
 STAGE = "catalogue"
 VERSION = 1
 HEADER_COST = 32 * 2**10  # bytes read of a file for its header, to measure work
-CHUNK_MEMORY = 512 * 2**20
+PROCESS_MEMORY = 320 * 2**20  # of a worker with its libraries, before it reads anything
 
 _PLACE = [
     ("site", pa.string()),
@@ -62,7 +62,11 @@ def catalogue_job(spec: Spec, workspace: Workspace, listing_key: str) -> Job:
         "layouts": layouts,
         "file_bytes": file_bytes(spec),
     }
-    parameters = {"layouts": layouts, "key": workspace.pseudonyms.fingerprint, "file_bytes": file_bytes(spec)}
+    parameters: dict[str, Json] = {
+        "layouts": layouts,
+        "key": workspace.pseudonyms.fingerprint,
+        "file_bytes": file_bytes(spec),
+    }
     return Job(STAGE, VERSION, open_cataloguer, config, digest_json(parameters), ("pydicom", "pyarrow"))
 
 
@@ -120,7 +124,7 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
 def read_keyed(
     reader: SourceReader, row: Mapping[str, Any], layout: str | None, workspace: Workspace
 ) -> tuple[dict[str, Any], int]:
-    """The keyed row of one listed file, an INSTANCES row if its ``reason`` is None and else a FILES row; header size."""
+    """The keyed row of one listed file, of INSTANCES if its ``reason`` is None, else of FILES; size of its header."""
     common = {"site": row["site"], "file_key": row["file_key"], "size_bytes": row["size"]}
     if row["reason"] is not None:
         return {**common, "reason": row["reason"], "detail": row["detail"]}, 0
@@ -186,7 +190,7 @@ def _item(job: Job, name: str, rows: list[dict[str, Any]], pseudonyms: Pseudonym
     listed: list[Json] = [[row["file_key"], row["size"], row["modified_ns"], row["reason"]] for row in rows]
     mark = fingerprint(job.stage, job.version, job.parameters, [pseudonyms.digest(canonical_json(listed), "listing")])
     cost = sum(min(row["size"], HEADER_COST) for row in rows)
-    return Item(name, mark, cost=cost, memory=CHUNK_MEMORY)
+    return Item(name, mark, cost=cost, memory=PROCESS_MEMORY)
 
 
 def _publish(workspace: Workspace, key: str, rows: list[dict[str, Any]], schema: pa.Schema) -> Output:

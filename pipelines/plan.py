@@ -19,7 +19,7 @@ from cluster.units import Item, Unit, make_unit, pack, separate_too_large
 from curate.identity import fingerprint
 from curate.manifests import sort_rows, table_bytes
 from curate.storage import sha256_bytes
-from pipelines.catalogue import catalogue_job, list_sites
+from pipelines.catalogue import PROCESS_MEMORY, catalogue_job, list_sites
 from pipelines.grouping import group
 from pipelines.masks import list_masks
 from pipelines.spec import Runtime, Spec
@@ -104,7 +104,7 @@ def _items(job: Job, series: pa.Table, masks: Mapping[str, str]) -> list[Item]:
         mask = masks.get(row["study_key"])
         made_of = [row["fingerprint"], *([mask] if mask else [])]
         mark = fingerprint(job.stage, job.version, job.parameters, made_of)
-        items.append(Item(row["series_key"], mark, cost=row["size_bytes"], memory=row["memory_bytes"]))
+        items.append(Item(row["series_key"], mark, cost=row["size_bytes"], memory=PROCESS_MEMORY + row["memory_bytes"]))
     return items
 
 

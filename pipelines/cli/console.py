@@ -1,7 +1,8 @@
-"""What a person sees: tables, bytes and seconds in words, progress on long work and plain lines where nobody watches."""
+"""What a person sees: tables, bytes and seconds in words."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
@@ -9,7 +10,9 @@ from rich.table import Table
 
 from pipelines.run import Balance
 
-console = Console(highlight=False, soft_wrap=True)
+_WIDE = 200  # columns where nobody's terminal says otherwise: a key is never broken over lines
+
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -10,9 +10,10 @@ import typer
 
 from curate.errors import Misconfigured
 from pipelines.cli.console import console, in_bytes, in_seconds, notes, reasons, show_table
+from pipelines.spec import Task
 
 Out = Annotated[Path, typer.Option("--out", help="A new or empty folder for archives, stores and releases.")]
-TASKS = ("cervical", "lumbar")
+TASKS: tuple[Task, ...] = ("cervical", "lumbar")
 
 
 def demo(out: Out = Path("curate-demo")) -> None:

@@ -1,4 +1,4 @@
-"""Errors become exit codes and one clear line. The text of an unforeseen error is never shown: it may quote an archive."""
+"""Errors become exit codes and one clear line. No text of an unforeseen error is shown: it may quote an archive."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Verbs(TyperGroup):
         except CurateError as error:
             leave(f"error: {type(error).__name__}: {error}", EXIT_AGAIN)
         except (OSError, ArithmeticError, LookupError, AssertionError, ValueError, TypeError, AttributeError) as error:
-            frames = "".join(traceback.format_tb(error.__traceback__))
+            steps = traceback.extract_tb(error.__traceback__)
+            frames = "".join(f"  {step.filename}:{step.lineno} in {step.name}\n" for step in steps)
             leave(
                 f"{frames}unforeseen {type(error).__name__}; its text is not shown: it may quote an archive", EXIT_BUG
             )

@@ -54,7 +54,7 @@ def status(store: StoreFolder) -> None:
 def failures(store: StoreFolder) -> None:
     """Every series and file that is not in the result, with its reason."""
     from curate.manifests import read_table
-    from curate.reasons import Reason
+    from curate.reasons import REASONS
     from pipelines.grouping import FILES_KEY, SERIES_KEY
 
     opened = _open(store)
@@ -73,14 +73,14 @@ def failures(store: StoreFolder) -> None:
     if len(files) > MOST_ROWS:
         console.print(f"and {len(files) - MOST_ROWS} more: see {FILES_KEY}")
     for code in sorted({row["reason"] for row in (*failed, *files)}):
-        console.print(f"{code}: {Reason(code).text}")
+        console.print(f"{code}: {REASONS[code].text}")
 
 
 def why(store: StoreFolder, key: Key) -> None:
     """What became of one series, study or file, and of each of its parts."""
     from cluster.ledger import why as settled
     from curate.manifests import read_table
-    from curate.reasons import Reason
+    from curate.reasons import REASONS
     from pipelines.grouping import FILES_KEY, INSTANCES_KEY, SERIES_KEY
 
     opened = _open(store)
@@ -96,7 +96,7 @@ def why(store: StoreFolder, key: Key) -> None:
     for row in series:
         console.print(f"series {row['series_key']} of study {row['study_key']} at {row['site']}: {row['status']}")
         if row["reason"]:
-            console.print(f"  {row['reason']}: {Reason(row['reason']).text} {row['detail'] or ''}")
+            console.print(f"  {row['reason']}: {REASONS[row['reason']].text} {row['detail'] or ''}")
         parts = [one for one in instances if one["series_key"] == row["series_key"]]
         apart = Counter(one["reason"] for one in parts if one["reason"])
         stacks = Counter(one["stack"] for one in parts if one["stack"] is not None)
@@ -110,7 +110,7 @@ def why(store: StoreFolder, key: Key) -> None:
                 console.print(f"    {output.key} ({in_bytes(output.size)})")
     for row in files:
         console.print(f"file {row['file_key']} at {row['site']}, {in_bytes(row['size_bytes'])}: {row['reason']}")
-        console.print(f"  {Reason(row['reason']).text} {row['detail'] or ''}")
+        console.print(f"  {REASONS[row['reason']].text} {row['detail'] or ''}")
 
 
 def _open(folder: Path) -> Store:

@@ -28,7 +28,7 @@ def scan(archives: Archives, out: Out = None, threads: Threads = 4) -> None:
 
     from curate.dicom import scan_headers
 
-    with notes.status("reading headers") if notes.is_terminal else _nothing():
+    with notes.status("reading headers"):
         table = scan_headers(archives, threads=threads)
     if out is not None:
         out.touch(mode=0o600)
@@ -53,9 +53,3 @@ def scan(archives: Archives, out: Out = None, threads: Threads = 4) -> None:
             ("set apart", reasons(dict(sorted(Counter(row["reason"] for row in rows if row["reason"]).items())))),
         ],
     )
-
-
-def _nothing() -> object:
-    from contextlib import nullcontext
-
-    return nullcontext()

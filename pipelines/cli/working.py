@@ -41,7 +41,11 @@ def starting(spec: Spec, executor: str | None, address: str | None, workers: int
     with (
         EventLog(workspace.store) as events,
         open_executor(
-            kind, workspace.store.url, address=address or spec.runtime.address, workers=workers or spec.runtime.workers
+            kind,
+            workspace.store.url,
+            address=address or spec.runtime.address,
+            workers=workers or spec.runtime.workers,
+            events=events,
         ) as opened,
     ):
         yield Work(spec, workspace, opened, Watch(notes, events))

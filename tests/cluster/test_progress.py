@@ -51,7 +51,7 @@ def test_without_a_terminal_lines_come_no_more_often_than_every_ten_seconds() ->
             clock.now += 0.5
             advance(REPORT)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 5
     assert lines[0].startswith("volumes: 100/500 in 10 s:")
     assert lines[-1].startswith("volumes: 500/500 in 50 s:")
 

@@ -9,7 +9,7 @@ from curate.reasons import Reason
 
 
 def test_a_rejection_survives_the_way_from_a_worker_to_the_driver() -> None:
-    back = pickle.loads(pickle.dumps(Quarantined(Reason.LEAK_FOUND, "2 places")))
+    back = pickle.loads(pickle.dumps(Quarantined(Reason.LEAK_FOUND, "2 places")))  # noqa: S301 - our own bytes
     assert type(back) is Quarantined
     assert isinstance(back, Rejected)
     assert isinstance(back, CurateError)

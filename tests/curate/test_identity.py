@@ -28,7 +28,12 @@ def test_the_order_of_inputs_does_not_matter(inputs: list[str], random: object) 
 
 @pytest.mark.parametrize(
     "changed",
-    [("labels", 1, "p", ["a"]), ("volumes", 2, "p", ["a"]), ("volumes", 1, "q", ["a"]), ("volumes", 1, "p", ["a", "b"])],
+    [
+        ("labels", 1, "p", ["a"]),
+        ("volumes", 2, "p", ["a"]),
+        ("volumes", 1, "q", ["a"]),
+        ("volumes", 1, "p", ["a", "b"]),
+    ],
 )
 def test_every_part_matters(changed: tuple[str, int, str, list[str]]) -> None:
     assert fingerprint(*changed) != fingerprint("volumes", 1, "p", ["a"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import dcm2niix
 import nibabel as nib
 import numpy as np
 import pyarrow.compute as pc
@@ -60,7 +60,7 @@ def test_boxes_lie_where_they_were_drawn_and_lead_back_to_their_pixels(cervical:
         corners = np.array(box["corners_mm"]).reshape(4, 3)
         indices = np.array(box["corners_index"]).reshape(4, 3)
         truth = np.array(planted[box["study_key"], box["instance_number"]])
-        nearest = np.abs(corners[:, None] - truth[None]).max(axis=2).min(axis=1)
+        nearest = np.abs(corners[[0, 2], None] - truth[None]).max(axis=2).min(axis=1)  # upper left, lower right
         assert nearest.max() < 0.5 * min(grid.spacing_mm)
         assert np.abs(grid.to_index(corners) - indices).max() < 1e-6
         back = source_of(indices[0].tolist(), volume, slices)
@@ -121,7 +121,9 @@ def test_left_and_right_are_the_patients(lumbar: Curated) -> None:
 
 def test_bone_is_bright_at_every_vertebra_and_the_canal_is_not(cervical: Curated) -> None:
     volumes = cervical.by_series("volumes")
-    for row in cervical.manifest("objects").to_pylist():
+    whole = [row for row in cervical.manifest("objects").to_pylist() if row["voxels"] > 500]
+    assert len(whole) >= 7
+    for row in whole:
         volume = open_volume(Path(cervical.workspace.store.url, volumes[row["series_key"]]["uri"]))
         voxels, mask = volume.read(), volume.label("vertebrae")
         low, high = (np.array(row[name], dtype=int) for name in ("box_low_index", "box_high_index"))
@@ -140,15 +142,14 @@ def test_volumes_are_what_dcm2niix_makes_of_the_same_files(curated: Curated, tmp
             continue
         chosen = slices.filter((pc.field("series_key") == row["series_key"]) & (pc.field("stack") == row["stack"]))
         files = [Path(curated.workspace.store.url, key) for key in chosen["dicom"].to_pylist()]
-        (ours,) = read_series(files)
-        assert hashlib.sha256(ours.grid.affine.tobytes()).hexdigest()
+        (ours,) = read_series(files, modality=row["modality"])
         out = tmp_path / str(compared)
         out.mkdir()
         folder = tmp_path / f"{compared}-in"
         folder.mkdir()
         for number, file in enumerate(files):
             (folder / f"{number}.dcm").symlink_to(file)
-        command = ["dcm2niix", "-z", "n", "-b", "n", "-f", "o", "-o", str(out), str(folder)]
+        command = [dcm2niix.bin, "-z", "n", "-b", "n", "-f", "o", "-o", str(out), str(folder)]
         subprocess.run(command, check=True, capture_output=True)
         (path,) = out.glob("*.nii")
         image = nib.Nifti1Image.from_filename(path)

@@ -1,0 +1,76 @@
+"""Catalogue rows hold keys where headers hold ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from curate.deid import Keyed, PublicIds
+from curate.manifests.schemas import INSTANCES
+from pipelines.keying import ids_from_path, keyed_instance
+
+KEY = Keyed(bytes(range(32)))
+
+HEADER: dict[str, Any] = {
+    "member": "train_images/1001/2002/7.dcm",
+    "study_instance_uid": "1.2.3",
+    "series_instance_uid": "1.2.3.4",
+    "sop_instance_uid": "1.2.3.4.5",
+    "patient_id": "MRN77",
+    "issuer_of_patient_id": None,
+    "instance_number": 9,
+    "rows": 512,
+    "manufacturer": "ACME",
+}
+
+
+@pytest.mark.parametrize(
+    ("member", "layout", "ids"),
+    [
+        ("train_images/1/2/3.dcm", "train_images/{study}/{series}/{instance}.dcm", ("1", "2", "3")),
+        ("deep/er/train_images/1/2/3.dcm", "train_images/{study}/{series}/{instance}.dcm", ("1", "2", "3")),
+        ("1.2.840/3.dcm", "{study}/{instance}.dcm", ("1.2.840", None, "3")),
+        ("a/b/c/3.dcm", "{study}/*/{instance}.dcm", ("b", None, "3")),
+        ("other/1/2/3.dcm", "train_images/{study}/{series}/{instance}.dcm", (None, None, None)),
+        ("train_images/1/2/3.png", "train_images/{study}/{series}/{instance}.dcm", (None, None, None)),
+    ],
+)
+def test_a_layout_names_ids_at_the_end_of_a_path(
+    member: str, layout: str, ids: tuple[str | None, str | None, str | None]
+) -> None:
+    found = ids_from_path(member, layout)
+    assert (found.get("study"), found.get("series"), found.get("instance")) == ids
+
+
+def test_ids_become_keys_and_technical_values_stay() -> None:
+    row = keyed_instance(HEADER, site="a", layout=None, pseudonyms=KEY)
+    assert row["study_key"] == KEY.uid("1.2.3")
+    assert row["series_key"] == KEY.uid("1.2.3.4")
+    assert row["instance_key"] == KEY.uid("1.2.3.4.5")
+    assert (row["rows"], row["manufacturer"], row["instance_number"]) == (512, "ACME", 9)
+    assert "MRN77" not in str(row)
+    assert "1.2.3" not in str({name: value for name, value in row.items() if value != row["site"]})
+    assert set(row) <= set(INSTANCES.names)
+
+
+def test_ids_that_the_layout_names_come_from_the_path() -> None:
+    layout = "train_images/{study}/{series}/{instance}.dcm"
+    row = keyed_instance(HEADER, site="a", layout=layout, pseudonyms=PublicIds())
+    assert (row["study_key"], row["series_key"], row["instance_key"]) == ("1001", "2002", "1.2.3.4.5")
+    assert row["instance_number"] == 9
+    bare = keyed_instance({**HEADER, "instance_number": None}, site="a", layout=layout, pseudonyms=PublicIds())
+    assert bare["instance_number"] == 7
+
+
+def test_one_number_at_two_hospitals_is_two_patients() -> None:
+    here, there = (keyed_instance(HEADER, site=site, layout=None, pseudonyms=KEY) for site in ("a", "b"))
+    assert here["patient_key"] != there["patient_key"]
+    assert here["study_key"] == there["study_key"]
+    spelled = keyed_instance({**HEADER, "patient_id": " mrn77 "}, site="a", layout=None, pseudonyms=KEY)
+    assert spelled["patient_key"] == here["patient_key"]
+
+
+def test_a_missing_id_stays_missing() -> None:
+    row = keyed_instance({**HEADER, "sop_instance_uid": None}, site="a", layout=None, pseudonyms=KEY)
+    assert row["instance_key"] is None
