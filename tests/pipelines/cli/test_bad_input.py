@@ -66,7 +66,7 @@ def test_a_zip_that_is_cut_short_is_named_and_the_other_sites_go_on(command: Com
     code, text = command("run", own_copy / "spec.toml", "--executor", "inline")
     assert code == 0
     assert "unreadable_archive" in text
-    assert "volumes: 5/5" in text
+    assert "volumes: 3/3" in text  # one sound series at each of the other sites
     assert sorted(path.name for path in (own_copy / "store/manifests").iterdir())
 
 
