@@ -33,6 +33,7 @@ from curate.manifests import assign_splits, cervical_samples, lumbar_samples, re
 from curate.manifests.schemas import (
     BOXES,
     CERVICAL_SAMPLES,
+    FILE_AUDIT,
     LABEL_ISSUES,
     LUMBAR_SAMPLES,
     OBJECTS,
@@ -48,7 +49,7 @@ from pipelines.workspace import Workspace
 
 Tables = dict[str, pa.Table]
 
-NAMES = ("series", "volumes", "slices", "samples", "boxes", "points", "objects", "label_issues", "files")
+NAMES = ("series", "volumes", "slices", "samples", "boxes", "points", "objects", "label_issues", "files", "audit")
 
 
 def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[str, ItemOutcome]) -> Tables:
@@ -65,7 +66,8 @@ def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[s
     tables: Tables = {
         "series": pa.Table.from_pylist(rows, schema=SERIES),
         "volumes": with_splits(_volumes(done), splits),
-        "slices": _slices(workspace, done),
+        "slices": _parts(workspace, done, "slices", SLICES),
+        "audit": _parts(workspace, done, "audit", FILE_AUDIT),
         "objects": pa.Table.from_pylist(
             [one for _, outcome in done for one in _list(outcome, "objects")], schema=OBJECTS
         ),
@@ -150,9 +152,12 @@ def _volumes(done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=VOLUMES)
 
 
-def _slices(workspace: Workspace, done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:
-    parts = (read_table(workspace.store, str(outcome.record["slices"])) for _, outcome in done)
-    return pa.concat_tables([SLICES.empty_table(), *parts])
+def _parts(
+    workspace: Workspace, done: Sequence[tuple[dict[str, Any], ItemOutcome]], name: str, schema: pa.Schema
+) -> pa.Table:
+    """The tables that builders wrote for each series, as one."""
+    parts = (read_table(workspace.store, str(outcome.record[name])) for _, outcome in done)
+    return pa.concat_tables([schema.empty_table(), *parts])
 
 
 def _mask_issues(done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:

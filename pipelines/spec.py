@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
+from curate.deid import Profile, load_profile
 from curate.errors import Misconfigured
 
 Task = Literal["cervical", "lumbar"]
@@ -38,6 +39,7 @@ def _spacing(value: object) -> object:
 SpecPath = Annotated[Path, BeforeValidator(_relative_to_spec)]
 SourcePath = Annotated[Path, BeforeValidator(_relative_to_sources)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Overrides = dict[str, Literal["keep", "clean", "empty", "remove"]]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Spacing = Annotated[Annotated[float, Field(gt=0.0, le=100.0)] | None, BeforeValidator(_spacing)]
 
@@ -55,6 +57,7 @@ class Site(Section):
     archives: tuple[SourcePath, ...] = Field(min_length=1)
     layout: Annotated[str, Field(pattern=r"\{study\}")] | None = None
     assume_modality: bool = False  # a header without Modality has the task's (the Kaggle downloads)
+    deid_overrides: Overrides = Field(default_factory=dict)  # on top of those of [deid]
 
 
 class CervicalLabelFiles(Section):
@@ -74,15 +77,22 @@ class LumbarLabelFiles(Section):
 
 
 class Deid(Section):
-    """The de-identification profile and where its key comes from."""
+    """The de-identification profile, what is changed of it, and where its key comes from.
+
+    ``options`` replaces those of the profile by a list of its own; ``overrides`` decides about single tags.
+    """
 
     profile: Name = "basic"
-    key: Annotated[str, Field(pattern=r"^(env|file):.+")] | None = None
+    options: tuple[str, ...] | None = None
+    overrides: Overrides = Field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    decisions: SpecPath | None = None  # what a person marked on the values page
+    key: Annotated[str, Field(pattern=r"^(env|file|cmd):.+")] | None = None
 
     @model_validator(mode="after")
     def _needs_a_key(self) -> Self:
         if self.profile != "public" and self.key is None:
-            raise ValueError('a keyed profile needs key = "env:NAME" or "file:PATH"')
+            raise ValueError('a keyed profile needs key = "env:NAME", "file:PATH" or "cmd:PROGRAM"')
         return self
 
 
@@ -156,10 +166,23 @@ class _Spec(Section):
     train: Train = Train()
     runtime: Runtime = Runtime()
 
+    def deid_profile(self, site: str = "") -> Profile:
+        """The de-identification profile, as it is at a site. Raises Misconfigured with the path of the wrong key."""
+        deid = self.deid
+        profile = load_profile(deid.profile, options=deid.options, overrides=deid.overrides, allow=deid.allow)
+        own = next((one.deid_overrides for one in self.sites if one.name == site), {})
+        return profile.with_overrides(own)
+
     @property
     def private_zone(self) -> Path:
         """The folder for what identifies: by default beside the store."""
         return self.private or private_zone_of(self.store)
+
+    @model_validator(mode="after")
+    def _has_a_profile_at_every_site(self) -> Self:
+        for site in self.sites:
+            self.deid_profile(site.name)
+        return self
 
     @model_validator(mode="after")
     def _sites_are_distinct(self) -> Self:

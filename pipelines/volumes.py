@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from cluster.job import Done, Job
 from cluster.outcomes import Output
 from cluster.units import Item
-from curate.deid import Identifier, deidentify_bytes
+from curate.deid import FileAudit, Identifier, deidentify_bytes
+from curate.deid.audit_chain import audit_row
 from curate.deid.leaks import LeakScanner
 from curate.dicom import Limits, SourceReader, Volume, assemble, decode_slice
 from curate.dicom.frames import DecodedSlice
@@ -30,9 +31,10 @@ from curate.errors import Quarantined, Rejected
 from curate.geometry import Grid, orient, resample, resample_onto
 from curate.identity import Json, digest_json, fingerprint
 from curate.labels.masks import CERVICAL_MASK_NAMES, mask_objects, read_mask, share_inside
-from curate.manifests import read_table, table_bytes
-from curate.manifests.schemas import SLICES
+from curate.manifests import read_table, sort_rows, table_bytes
+from curate.manifests.schemas import FILE_AUDIT, SLICES
 from curate.reasons import Reason
+from curate.release.description import CODE_VERSION
 from curate.storage import sha256_bytes
 from curate.volumes import WrittenVolume, verify_volume, write_volume
 from pipelines.catalogue import file_bytes, file_ref
@@ -42,7 +44,7 @@ from pipelines.spec import Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace, volume_parameters
 
 STAGE = "volumes"
-VERSION = 1
+VERSION = 2
 MASK = "vertebrae"
 
 
@@ -78,6 +80,7 @@ class Material:
     slices: Mapping[str, DecodedSlice]
     identifiers: frozenset[Identifier]
     actions: Counter[str]
+    audits: tuple[Mapping[str, Any], ...]  # rows of FILE_AUDIT
     digest: str  # keyed, of all source bytes
 
 
@@ -123,6 +126,7 @@ class Builder:
         slices: dict[str, DecodedSlice] = {}
         identifiers: set[Identifier] = set()
         actions: Counter[str] = Counter()
+        audits: list[Mapping[str, Any]] = []
         digests: list[str] = []
         with SourceReader(self.limits, indexes=Path(self.workspace.private.url, "indexes")) as reader:
             for row in rows:
@@ -131,12 +135,26 @@ class Builder:
                 if pseudonyms.digest(raw[: source["header_bytes"]], "header") != row["header_digest"]:
                     raise Quarantined(Reason.SOURCE_CHANGED)
                 digests.append(pseudonyms.digest(raw))
-                clean = deidentify_bytes(raw, self.workspace.profile, pseudonyms, site=row["site"])
+                clean = deidentify_bytes(
+                    raw,
+                    self.workspace.profile_of(row["site"]),
+                    pseudonyms,
+                    site=row["site"],
+                    decisions=self.workspace.decisions,
+                )
                 files[row["instance_key"]] = clean.content
-                slices[row["instance_key"]] = decode_slice(raw)
+                # blanked boxes must not come back through the volume
+                slices[row["instance_key"]] = decode_slice(clean.content if clean.audit.blanked else raw)
                 identifiers |= clean.identifiers
                 actions.update(dict(clean.audit.counts))
-        return Material(files, slices, frozenset(identifiers), actions, digest_json(sorted(digests)))
+                audits.append(self._audit(clean.audit, series_key, row["instance_key"]))
+        return Material(files, slices, frozenset(identifiers), actions, tuple(audits), digest_json(sorted(digests)))
+
+    def _audit(self, audit: FileAudit, series_key: str, instance_key: str) -> Mapping[str, Any]:
+        options = [code for code, _ in self.workspace.profile.codes]
+        return audit_row(
+            audit, series_key=series_key, instance_key=instance_key, options=options, code_version=CODE_VERSION
+        )
 
     def _normalise(self, stack: Stack, material: Material, mask_path: Path | None) -> Normalised:
         decoded = (material.slices[piece.key] for piece in stack.slices)
@@ -180,11 +198,14 @@ class Builder:
                 )
         slices = self._slices(volumes, material, row["series_key"], folder)
         outputs.append(self._put(f"volumes/{folder}/slices.parquet", table_bytes(slices)))
+        audit = pa.Table.from_pylist(material.audits, schema=FILE_AUDIT)
+        outputs.append(self._put(f"volumes/{folder}/audit.parquet", table_bytes(sort_rows(audit, ("instance_key",)))))
         self._keep_identifiers(material, folder)
         record: dict[str, Json] = {
             "volumes": list(records),
             "objects": objects,
-            "slices": outputs[-1].key,
+            "slices": outputs[-2].key,
+            "audit": outputs[-1].key,
             "mask_faults": sorted({volume.mask_fault for volume in volumes if volume.mask_fault is not None}),
             "deidentification": dict(sorted(material.actions.items())),
         }

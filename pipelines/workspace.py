@@ -5,10 +5,13 @@ Workers open the same from a small JSON description; the key itself never travel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from curate.deid import Profile, Pseudonyms, load_profile, make_pseudonyms
+from curate.deid.decisions import Decisions, read_decisions
 from curate.identity import Json, digest_json
 from curate.storage import LocalStore, open_store
 from pipelines.spec import MODALITY, Spec
@@ -24,6 +27,12 @@ class Workspace:
     private: LocalStore  # what identifies: source locations and known identifiers
     profile: Profile
     pseudonyms: Pseudonyms
+    site_profiles: Mapping[str, Profile] = field(default_factory=dict)  # of sites that override something
+    decisions: Decisions | None = None  # what a person marked on the values page
+
+    def profile_of(self, site: str) -> Profile:
+        """The profile with what the site overrides."""
+        return self.site_profiles.get(site, self.profile)
 
 
 def open_workspace(spec: Spec) -> Workspace:
@@ -36,19 +45,28 @@ def describe_workspace(spec: Spec) -> dict[str, Json]:
     return {
         "store": str(spec.store),
         "private": str(spec.private_zone),
-        "profile": spec.deid.profile,
+        "profile": spec.deid.model_dump(mode="json", include={"profile", "options", "overrides", "allow"}),
+        "site_overrides": {site.name: dict(site.deid_overrides) for site in spec.sites if site.deid_overrides},
+        "decisions": None if spec.deid.decisions is None else str(spec.deid.decisions),
         "key": spec.deid.key,
     }
 
 
 def restore_workspace(description: dict[str, Json]) -> Workspace:
     """Open what ``describe_workspace`` describes."""
-    profile, key = str(description["profile"]), description["key"]
+    chosen: Any = description["profile"]
+    own: Any = description["site_overrides"]
+    key, decisions = description["key"], description["decisions"]
+    profile = load_profile(
+        chosen["profile"], options=chosen["options"], overrides=chosen["overrides"], allow=chosen["allow"]
+    )
     return Workspace(
         store=open_store(Path(str(description["store"]))),
         private=open_store(Path(str(description["private"])), mode=PRIVATE_MODE),
-        profile=load_profile(profile),
-        pseudonyms=make_pseudonyms(profile, None if key is None else str(key)),
+        profile=profile,
+        pseudonyms=make_pseudonyms(profile.name, None if key is None else str(key)),
+        site_profiles={site: profile.with_overrides(choices) for site, choices in own.items()},
+        decisions=None if decisions is None else read_decisions(Path(str(decisions))),
     )
 
 
@@ -65,8 +83,17 @@ def volume_parameters(spec: Spec, workspace: Workspace) -> dict[str, Json]:
         "spacing_mm": list(spec.volumes.spacing_mm),
         "antialias": spec.volumes.antialias,
         "profile": workspace.profile.digest,
+        "site_profiles": {site: profile.digest for site, profile in sorted(workspace.site_profiles.items())},
+        "decisions": _digest_of_decisions(workspace),
         "key": workspace.pseudonyms.fingerprint,
     }
+
+
+def _digest_of_decisions(workspace: Workspace) -> str | None:
+    """Keyed, since decisions hold text of the archive."""
+    if workspace.decisions is None:
+        return None
+    return workspace.pseudonyms.digest(workspace.decisions.content(), "decisions")
 
 
 def spec_digest(spec: Spec, workspace: Workspace) -> str:

@@ -19,6 +19,8 @@ class FileAudit:
     source_digest: str
     output_sha256: str
     counts: tuple[tuple[str, int], ...]  # what was done -> elements, at any depth, sorted by name
+    flags: tuple[str, ...] = ()  # what made the pixels worth a look
+    blanked: tuple[tuple[str, int, int, int, int], ...] = ()  # cause, top, left, bottom, right in all frames
 
     def record(self) -> dict[str, Json]:
         """As JSON values."""
@@ -31,4 +33,6 @@ class FileAudit:
             "source_digest": self.source_digest,
             "output_sha256": self.output_sha256,
             "counts": dict(self.counts),
+            "flags": list(self.flags),
+            "blanked": [list(box) for box in self.blanked],
         }

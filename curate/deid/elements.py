@@ -68,6 +68,18 @@ def read_elements(content: bytes, start: int, syntax: Syntax) -> tuple[Element, 
     return elements
 
 
+def read_private_items(content: bytes, element: Element, syntax: Syntax) -> tuple[Item, ...]:
+    """Items of a private sequence of known length, which the walk leaves unread.
+
+    ``syntax``: that of the data set that holds the element; an UN is implicit little endian inside (PS3.5 6.2.2).
+    Raises Rejected when the value is no sequence.
+    """
+    if element.items is not None:
+        return element.items
+    inner = IMPLICIT_LITTLE if element.vr == b"UN" and not syntax.implicit else syntax
+    return _read_items(content, element.start, element.end, inner, 1, delimited=False)[0]
+
+
 def looks_explicit(content: bytes, position: int) -> bool:
     """Whether the element at the position carries a VR."""
     return content[position + 4 : position + 6] in KIND_OF_VR
@@ -157,13 +169,25 @@ def _read_items(
         if end > limit:
             raise _past_the_end(content, limit, "an item is longer than its sequence")
         inner = syntax
-        if position + 8 <= end and not syntax.implicit and not _starts_explicit(content, position, syntax):
-            inner = Syntax(implicit=True, little=syntax.little)
+        if position + 8 <= end and _is_written_otherwise(content, position, syntax):
+            inner = Syntax(implicit=not syntax.implicit, little=syntax.little)
         elements, position = _walk(content, position, end, inner, depth=depth, delimited=length == _UNDEFINED)
         items.append(Item(inner, elements))
     if delimited or position != limit:
         raise _past_the_end(content, limit, "a sequence without its end")
     return tuple(items), position
+
+
+def _is_written_otherwise(content: bytes, position: int, syntax: Syntax) -> bool:
+    """Whether an item changes between implicit and explicit: some writers do, in an UN or below an explicit sequence.
+
+    Two bytes of a length can look like a VR, so an implicit item counts as explicit only when they are the VR of the
+    tag.
+    """
+    if not syntax.implicit:
+        return not _starts_explicit(content, position, syntax)
+    group, number, vr, _ = _SHORT[syntax.little].unpack_from(content, position)
+    return bool(VR_OF_TAG.get(group << 16 | number) == vr)
 
 
 def _starts_explicit(content: bytes, position: int, syntax: Syntax) -> bool:
@@ -178,7 +202,7 @@ def _skip_fragments(content: bytes, position: int, limit: int, syntax: Syntax) -
     while position + 8 <= limit:
         group, number, length = header.unpack_from(content, position)
         tag, position = group << 16 | number, position + 8
-        if tag == _SEQUENCE_END:
+        if tag == _SEQUENCE_END and length == 0:
             return position
         if tag != _ITEM or length == _UNDEFINED:
             raise Rejected(Reason.UNREADABLE_HEADER, "the pixel data are not a list of fragments")

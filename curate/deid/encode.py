@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from struct import Struct
+from typing import TypeAlias
 
 from curate.deid.elements import Syntax
 from curate.deid.vrs import LONG_VRS
+
+Encoded: TypeAlias = bytes | memoryview
+"""An element ready to be written; a view where it is large and stays as it is."""
 
 _SHORT = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
 _LONG = {True: Struct("<HH2s2xI"), False: Struct(">HH2s2xI")}
@@ -26,7 +30,7 @@ def encode_element(tag: int, vr: bytes, value: bytes, syntax: Syntax) -> bytes:
     return _SHORT[syntax.little].pack(group, number, vr, len(value)) + value
 
 
-def encode_items(items: Iterable[tuple[Syntax, Mapping[int, bytes]]]) -> bytes:
+def encode_items(items: Iterable[tuple[Syntax, Mapping[int, Encoded]]]) -> bytes:
     """Value of a sequence: items of defined length, elements in ascending order of their tags."""
     parts = []
     for syntax, elements in items:
@@ -36,6 +40,11 @@ def encode_items(items: Iterable[tuple[Syntax, Mapping[int, bytes]]]) -> bytes:
     return b"".join(parts)
 
 
-def join_elements(elements: Mapping[int, bytes]) -> bytes:
+def join_elements(elements: Mapping[int, Encoded]) -> bytes:
     """Encoded elements in ascending order of their tags."""
-    return b"".join([elements[tag] for tag in sorted(elements)])
+    return b"".join(in_order(elements))
+
+
+def in_order(elements: Mapping[int, Encoded]) -> list[Encoded]:
+    """Encoded elements in ascending order of their tags, not yet joined: pixels are copied once."""
+    return [elements[tag] for tag in sorted(elements)]

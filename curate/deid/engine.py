@@ -10,20 +10,30 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from curate.deid.audit import FileAudit
-from curate.deid.elements import PIXEL_TAGS, read_elements
-from curate.deid.encode import encode_element, encode_items, join_elements
+from curate.deid.decisions import Decisions
+from curate.deid.elements import read_elements
+from curate.deid.encode import Encoded, encode_element, encode_items, in_order
 from curate.deid.filemeta import build_file, open_file
-from curate.deid.header import Header, refuse_what_is_not_an_image, refuse_without_pixels
-from curate.deid.identifiers import Guard, Identifier
-from curate.deid.pixels import clear_unused_bits, trim_native
-from curate.deid.profile import Profile, compile_profile
+from curate.deid.header import Header, refuse_what_is_not_allowed, refuse_without_pixels
+from curate.deid.identifiers import Guard, Identifier, guard_for
+from curate.deid.native import PixelLayout, trim_native
+from curate.deid.options import CLEAN_FEATURES, FULL_DATES, UIDS
+from curate.deid.pixels import clean_pixels
+from curate.deid.profile import Profile
 from curate.deid.pseudonyms import Pseudonyms, patient_key
-from curate.deid.walk import Subject, Walk
+from curate.deid.walk import Subject, Walk, rules_for
 from curate.errors import Misconfigured, Quarantined
 from curate.reasons import Reason
+
+HideFeatures: TypeAlias = Callable[[bytes, PixelLayout], bytes]
+"""Native pixel bytes, as they lie in the file, and their layout -> as many bytes without a recognisable face."""
+
+_PIXEL_DATA = 0x7FE00010
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +45,58 @@ class Deidentified:
     identifiers: frozenset[Identifier]
 
 
-def deidentify_bytes(raw: bytes, profile: Profile, pseudonyms: Pseudonyms, *, site: str = "") -> Deidentified:
+def deidentify_bytes(
+    raw: bytes,
+    profile: Profile,
+    pseudonyms: Pseudonyms,
+    *,
+    site: str = "",
+    decisions: Decisions | None = None,
+    known: Iterable[Identifier] = (),
+    hide_features: HideFeatures | None = None,
+) -> Deidentified:
     """De-identify one DICOM file given as bytes.
 
-    ``site`` tells apart equal patient ids of two sites when no issuer is named. Raises Rejected for bytes that are
+    ``site`` tells apart equal patient ids of two sites when no issuer is named. ``decisions``: what a person marked in
+    the table of distinct values. ``known``: what identifies the patient beyond what the object says, from the owner's
+    register. ``hide_features``: for a profile with the Clean Recognizable Visual Features Option,
+    which nothing here can do by itself. Raises Rejected for bytes that are
     damaged or not DICOM (TRUNCATED_FILE, UNREADABLE_HEADER, NOT_DICOM, EMPTY_FILE, ...); Quarantined for what may be
     fine but cannot be shown to be (DEIDENTIFICATION_FAILED, BURNED_IN_ANNOTATION, UNKNOWN_SOP_CLASS,
-    SECONDARY_CAPTURE); Misconfigured when the profile asks for a key that is not there, or has one and keeps ids.
+    SECONDARY_CAPTURE); Misconfigured when the profile asks for a key that is not there, or has one and keeps ids, or
+    asks for a cleaning that nobody supplies.
     """
     if profile.keeps_ids != (pseudonyms.shift_days("") == 0):
         raise Misconfigured(f"deid.profile: {profile.name!r} and the kind of pseudonyms do not go together")
+    if profile.has(CLEAN_FEATURES) and hide_features is None:
+        raise Misconfigured(f"deid.options: {CLEAN_FEATURES} needs a function that does it")
     file = open_file(raw)
     elements = read_elements(file.content, file.start, file.syntax)
     header = Header(file, {element.tag: element for element in elements})
-    refuse_what_is_not_an_image(header, keeps_ids=profile.keeps_ids)
+    refuse_what_is_not_allowed(header, profile)
     refuse_without_pixels(header, elements[-1])
     subject = _subject(header, profile, pseudonyms, site)
-    rules = compile_profile(profile, header.sop_class_uid)
+    rules = rules_for(profile, header.sop_class_uid)
 
-    walk = Walk(file.content, rules, subject, Guard(()))
+    walk = Walk(file.content, rules, subject, Guard(()), decisions)
     encoded = walk.dataset(elements, file.syntax)
     identifiers = walk.identifiers()
-    guard = Guard(identifiers)
-    if guard.finds("\n".join(walk.kept_texts)):
-        walk = Walk(file.content, rules, subject, guard)
+    guard = guard_for(identifiers.union(known))
+    if walk.must_run_again(guard):
+        walk = Walk(file.content, rules, subject, guard, decisions)
         encoded = walk.dataset(elements, file.syntax)
-    _check_pixels(header, encoded, walk.counts)
+    if walk.has_wrong_item_numbers:
+        raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "content items are referred to by a number that is gone")
+    pixels = clean_pixels(header, profile)
+    encoded = {tag: value for tag, value in encoded.items() if tag not in pixels.removed} | dict(pixels.replaced)
+    if hide_features is not None and profile.has(CLEAN_FEATURES):
+        _hide(hide_features, header, encoded)
     _state_what_was_done(header, profile, subject, encoded)
     content = build_file(
-        join_elements(encoded),
-        transfer_syntax_uid=file.transfer_syntax_uid,
+        in_order(encoded),
+        transfer_syntax_uid=pixels.transfer_syntax_uid or file.transfer_syntax_uid,
         sop_class_uid=header.sop_class_uid,
-        sop_instance_uid=pseudonyms.uid(header.sop_instance_uid),
+        sop_instance_uid=_new_uid(header, profile, pseudonyms),
     )
     audit = FileAudit(
         profile=profile.name,
@@ -76,7 +106,9 @@ def deidentify_bytes(raw: bytes, profile: Profile, pseudonyms: Pseudonyms, *, si
         sop_class_uid=header.sop_class_uid,
         source_digest=pseudonyms.digest(raw, "source"),
         output_sha256=hashlib.sha256(content).hexdigest(),
-        counts=tuple(sorted(walk.totals().items())),
+        counts=tuple(sorted((walk.totals() + Counter(pixels.counts)).items())),
+        flags=pixels.flags,
+        blanked=tuple(pixels.blanked),
     )
     return Deidentified(content, audit, identifiers)
 
@@ -90,32 +122,30 @@ def _subject(header: Header, profile: Profile, pseudonyms: Pseudonyms, site: str
         issuer=header.text(0x00100021),
         site=site,
     )
-    return Subject(pseudonyms, patient_id, key, site, pseudonyms.shift_days(key), profile.keeps_ids)
+    days = 0 if profile.has(FULL_DATES) else pseudonyms.shift_days(key)
+    return Subject(pseudonyms, patient_id, key, site, days, profile.keeps_ids)
 
 
-def _check_pixels(header: Header, encoded: dict[int, bytes], counts: Counter[str]) -> None:
-    """Cut and clear native pixels in place; leave encapsulated ones alone."""
-    tag = next(tag for tag in header.by_tag if tag in PIXEL_TAGS)
-    element = header.by_tag[tag]
-    layout = header.pixels
-    if header.file.is_native and element.undefined:
-        raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "fragments under a transfer syntax that has none")
-    if not header.file.is_native:
-        if not element.undefined:
-            raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "native pixels under a compressed transfer syntax")
+def _new_uid(header: Header, profile: Profile, pseudonyms: Pseudonyms) -> str:
+    return header.sop_instance_uid if profile.has(UIDS) else pseudonyms.uid(header.sop_instance_uid)
+
+
+def _hide(hide_features: HideFeatures, header: Header, encoded: dict[int, Encoded]) -> None:
+    """PS3.15 E.3.2, on native pixels alone."""
+    element = header.by_tag.get(_PIXEL_DATA)
+    if element is None:
         return
-    value = header.value(tag)
-    trimmed = trim_native(value, layout)
-    cleared = clear_unused_bits(trimmed, layout, little=header.file.syntax.little) if tag == 0x7FE00010 else None
-    if cleared is not None:
-        counts["pixels: unused bits cleared"] += 1
-    if trimmed is not value:
-        counts["pixels: bytes after the last pixel cut"] += 1
-    if cleared is not None or trimmed is not value:
-        encoded[tag] = encode_element(tag, element.vr, cleared or trimmed, header.file.syntax)
+    if not header.file.is_native:
+        raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "visual features of compressed pixels are not cleaned")
+    length = len(trim_native(header.value(_PIXEL_DATA), header.pixels))
+    value = bytes(encoded[_PIXEL_DATA][-length:])  # blanked already, where text was found
+    hidden = hide_features(value, header.pixels)
+    if len(hidden) != length:
+        raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "cleaned pixels of another size")
+    encoded[_PIXEL_DATA] = encode_element(_PIXEL_DATA, element.vr, hidden, header.file.syntax)
 
 
-def _state_what_was_done(header: Header, profile: Profile, subject: Subject, encoded: dict[int, bytes]) -> None:
+def _state_what_was_done(header: Header, profile: Profile, subject: Subject, encoded: dict[int, Encoded]) -> None:
     """PS3.15 E.1.1: say that identity was removed and how; and make whole what the header lacks."""
     syntax = header.file.syntax
 
@@ -125,7 +155,7 @@ def _state_what_was_done(header: Header, profile: Profile, subject: Subject, enc
     if header.sop_class_uid:
         put(0x00080016, b"UI", header.sop_class_uid)
     if header.sop_instance_uid:
-        put(0x00080018, b"UI", subject.pseudonyms.uid(header.sop_instance_uid))
+        put(0x00080018, b"UI", _new_uid(header, profile, subject.pseudonyms))
     if not profile.keeps_ids:
         put(0x00100010, b"PN", subject.patient_key)
         put(0x00100020, b"LO", subject.patient_key)

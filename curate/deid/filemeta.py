@@ -7,6 +7,7 @@ whole second header. Files that lack them (PS3.10 7.1 calls for both) are read t
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.uid import (
@@ -24,7 +25,8 @@ from curate.deid.elements import (
     Syntax,
     looks_explicit,
 )
-from curate.deid.encode import encode_element
+from curate.deid.encode import Encoded, encode_element
+from curate.deid.vrs import LONG_VRS
 from curate.errors import Rejected
 from curate.reasons import Reason
 
@@ -75,8 +77,12 @@ def open_file(raw: bytes) -> OpenedFile:
     return OpenedFile(raw, start, syntax, transfer_syntax, meta.get(0x00020002, ""), meta.get(0x00020003, ""))
 
 
-def build_file(dataset: bytes, *, transfer_syntax_uid: str, sop_class_uid: str, sop_instance_uid: str) -> bytes:
-    """Zero preamble, new meta information (PS3.10 table 7.1-1) and the data set, deflated where its syntax says so."""
+def build_file(
+    dataset: bytes | Sequence[Encoded], *, transfer_syntax_uid: str, sop_class_uid: str, sop_instance_uid: str
+) -> bytes:
+    """Zero preamble, new meta information (PS3.10 table 7.1-1) and the data set, whole or as encoded elements in
+    order, deflated where its syntax says so.
+    """
     values = [
         (0x00020001, b"OB", b"\0\1"),
         (0x00020002, b"UI", sop_class_uid.encode()),
@@ -87,9 +93,10 @@ def build_file(dataset: bytes, *, transfer_syntax_uid: str, sop_class_uid: str, 
     ]
     meta = b"".join(encode_element(tag, vr, value, EXPLICIT_LITTLE) for tag, vr, value in values if value)
     length = encode_element(0x00020000, b"UL", len(meta).to_bytes(4, "little"), EXPLICIT_LITTLE)
+    parts = [dataset] if isinstance(dataset, bytes) else dataset
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-        dataset = _deflate(dataset)
-    return b"".join((bytes(128), b"DICM", length, meta, dataset))
+        parts = [_deflate(b"".join(parts))]
+    return b"".join((bytes(128), b"DICM", length, meta, *parts))
 
 
 def _read_meta(raw: bytes, start: int) -> tuple[dict[int, str], int]:
@@ -99,7 +106,7 @@ def _read_meta(raw: bytes, start: int) -> tuple[dict[int, str], int]:
         head = raw[position : position + 12]
         if len(head) < 12 or not looks_explicit(head, 0):
             raise Rejected(Reason.UNREADABLE_HEADER, "the file meta information breaks the encoding rules")
-        is_long = head[4:6] in (b"OB", b"UN")
+        is_long = head[4:6] in LONG_VRS
         length = int.from_bytes(head[8:12] if is_long else head[6:8], "little")
         value_start = position + (12 if is_long else 8)
         position = value_start + length

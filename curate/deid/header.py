@@ -10,16 +10,50 @@ from dataclasses import dataclass
 
 from curate.deid.elements import Element
 from curate.deid.filemeta import OpenedFile
-from curate.deid.pixels import PixelLayout
+from curate.deid.native import PixelLayout
+from curate.deid.options import CLEAN_CONTENT, CLEAN_PIXELS
+from curate.deid.profile import Profile
 from curate.deid.text import decode_text, encodings_of
 from curate.errors import Quarantined, Rejected
 from curate.reasons import Reason
 
-CT_IMAGE, MR_IMAGE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
-ALLOWED_CLASSES = frozenset((CT_IMAGE, f"{CT_IMAGE}.1", f"{CT_IMAGE}.2", MR_IMAGE, f"{MR_IMAGE}.1", f"{MR_IMAGE}.4"))
-"""CT and MR images: classic, enhanced, and legacy converted enhanced (PS3.4 B.5)."""
+_STORAGE = "1.2.840.10008.5.1.4.1.1"
+CT_IMAGE, MR_IMAGE = f"{_STORAGE}.2", f"{_STORAGE}.4"
+_SECONDARY_CAPTURE = f"{_STORAGE}.7"
+ALLOWED_CLASSES = frozenset(
+    f"{_STORAGE}.{number}"
+    for number in (
+        *("2", "2.1", "2.2"),  # CT: classic, enhanced, legacy converted enhanced
+        *("4", "4.1", "4.3", "4.4"),  # MR: classic, enhanced, enhanced colour, legacy converted enhanced
+        *("66.4", "66.7"),  # segmentation, label map segmentation
+        "481.3",  # RT structure set
+    )
+)
+"""Objects that show no text: let in by every keyed profile (PS3.4 B.5)."""
 
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+PICTURE_CLASSES = frozenset(
+    f"{_STORAGE}.{number}"
+    for number in (
+        *("1", "1.1", "1.1.1"),  # computed radiography, digital X-ray for presentation and processing
+        *("6.1", "6.2", "3.1"),  # ultrasound: image, enhanced volume, multi-frame
+    )
+)
+"""Objects with text in their pixels as often as not: let in where the profile cleans pixel data."""
+
+CAPTURE_CLASSES = frozenset(f"{_SECONDARY_CAPTURE}{part}" for part in ("", ".1", ".2", ".3", ".4"))
+"""Screens and scanned pages: let in where the profile cleans pixel data and the site asks for them by name."""
+
+REPORT_CLASSES = frozenset(
+    f"{_STORAGE}.{number}"
+    for number in (
+        *("88.11", "88.22", "88.33", "88.34", "88.35"),  # basic, enhanced, comprehensive, 3D, extensible
+        *("88.40", "88.50", "88.65", "88.67", "88.68"),  # procedure log, CAD and dose reports
+        *("88.71", "88.72", "88.73", "88.74", "88.76"),
+    )
+)
+"""Structured reports: let in where the profile cleans structured content."""
+
+WITHOUT_PIXELS = REPORT_CLASSES | {f"{_STORAGE}.481.3"}
 _CLASS_OF_MODALITY = {"CT": CT_IMAGE, "MR": MR_IMAGE}
 
 
@@ -82,26 +116,37 @@ class Header:
         )
 
 
-def refuse_what_is_not_an_image(header: Header, *, keeps_ids: bool) -> None:
-    """Let CT and MR images pass and nothing else: other classes show or hold text in ways that no rule here cleans.
+def allowed_classes(profile: Profile) -> frozenset[str]:
+    """SOP classes whose objects the profile can clean; all others are quarantined."""
+    allowed = ALLOWED_CLASSES
+    if profile.keeps_ids:
+        return allowed
+    if profile.has(CLEAN_PIXELS):
+        allowed |= PICTURE_CLASSES | (CAPTURE_CLASSES if profile.allows_captures else frozenset())
+    if profile.has(CLEAN_CONTENT):
+        allowed |= REPORT_CLASSES
+    return allowed
 
-    Raises Quarantined(SECONDARY_CAPTURE | UNKNOWN_SOP_CLASS | BURNED_IN_ANNOTATION), Rejected(MISSING_IDENTIFIERS).
-    An object without any SOP class passes under a profile that keeps ids (public downloads come without it).
+
+def refuse_what_is_not_allowed(header: Header, profile: Profile) -> None:
+    """Let pass what the profile has rules for: other classes show or hold text in ways that no rule here cleans.
+
+    Raises Quarantined(SECONDARY_CAPTURE | UNKNOWN_SOP_CLASS), Rejected(MISSING_IDENTIFIERS). An object without any
+    SOP class passes under a profile that keeps ids (public downloads come without it). Burned-in text is a matter of
+    ``pixels.py``.
     """
     sop_class = header.sop_class_uid
-    if sop_class.startswith(_SECONDARY_CAPTURE):
-        raise Quarantined(Reason.SECONDARY_CAPTURE)
-    if sop_class not in ALLOWED_CLASSES and (sop_class or not keeps_ids):
-        raise Quarantined(Reason.UNKNOWN_SOP_CLASS)
-    if header.text(0x00280301).upper() == "YES" or "SCREEN SAVE" in header.text(0x00080008).upper():
-        raise Quarantined(Reason.BURNED_IN_ANNOTATION)
-    if not keeps_ids and not (header.study_uid and header.text(0x0020000E) and header.sop_instance_uid):
+    if sop_class not in allowed_classes(profile) and (sop_class or not profile.keeps_ids):
+        raise Quarantined(
+            Reason.SECONDARY_CAPTURE if sop_class.startswith(_SECONDARY_CAPTURE) else Reason.UNKNOWN_SOP_CLASS
+        )
+    if not profile.keeps_ids and not (header.study_uid and header.text(0x0020000E) and header.sop_instance_uid):
         raise Rejected(Reason.MISSING_IDENTIFIERS)
 
 
 def refuse_without_pixels(header: Header, last: Element) -> None:
     """Raises Rejected: TRUNCATED_FILE when the header promises pixels that are not there, else NOT_AN_IMAGE."""
-    if last.tag >> 16 == 0x7FE0:
+    if last.tag >> 16 == 0x7FE0 or (header.sop_class_uid in WITHOUT_PIXELS and not header.number(0x00280010)):
         return
     if header.number(0x00280010):
         raise Rejected(Reason.TRUNCATED_FILE, "the file ends before its pixel data")

@@ -1,4 +1,7 @@
-"""Where a project key comes from: an environment variable, or a file that only its owner can read.
+"""Where a project key comes from: an environment variable, a file that only its owner can read, or a command.
+
+A command (``cmd:pass show project``) is a program of a secrets manager that writes the key to its standard output; it
+is run without a shell, and what it says otherwise is not shown.
 
 The key is given as 64 or more hexadecimal digits, as Base64, or as raw text; it must hold at least 32 bytes once
 decoded. No message ever shows the value, and files are named by what is wrong with them, not by their path.
@@ -10,26 +13,32 @@ import base64
 import binascii
 import os
 import re
+import shlex
 import stat
+import subprocess
 from pathlib import Path
 
 from curate.deid.pseudonyms import KEY_BYTES, Keyed, Pseudonyms, PublicIds
 from curate.errors import Misconfigured
 
+KEY_SOURCES = "env:NAME, file:PATH or cmd:PROGRAM ARGUMENTS"
+COMMAND_SECONDS = 60
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _LARGEST_FILE = 65536
 
 
 def load_key(source: str) -> bytes:
-    """Read the key that ``env:NAME`` or ``file:PATH`` names.
+    """Read the key that ``env:NAME``, ``file:PATH`` or ``cmd:PROGRAM ARGUMENTS`` names.
 
     Raises Misconfigured when the source is of another kind, is missing or empty, when the file can be read by others
-    (mode 0600 or 0400 is asked for), or when fewer than 32 bytes are left after decoding.
+    (mode 0600 or 0400 is asked for), when the command cannot be run, fails or is still at work after a minute, or when
+    fewer than 32 bytes are left after decoding.
     """
     kind, _, name = source.partition(":")
-    if not name or kind not in ("env", "file"):
-        raise Misconfigured("the key source must be env:NAME or file:PATH")
-    content = _from_environment(name) if kind == "env" else _from_file(Path(name))
+    read = {"env": _from_environment, "file": _from_file, "cmd": _from_command}.get(kind)
+    if not name.strip() or read is None:
+        raise Misconfigured(f"the key source must be {KEY_SOURCES}")
+    content = read(name)
     key = decode_key(content)
     if len(key) < KEY_BYTES:
         raise Misconfigured(f"the key holds {len(key)} bytes after decoding; at least {KEY_BYTES} are needed")
@@ -44,7 +53,7 @@ def make_pseudonyms(profile_name: str, key_source: str | None) -> Pseudonyms:
     if profile_name == "public":
         return PublicIds()
     if not key_source:
-        raise Misconfigured(f"deid.key: profile {profile_name!r} needs a key source (env:NAME or file:PATH)")
+        raise Misconfigured(f"deid.key: profile {profile_name!r} needs a key source ({KEY_SOURCES})")
     return Keyed(load_key(key_source))
 
 
@@ -71,9 +80,26 @@ def _from_environment(name: str) -> bytes:
     return value
 
 
-def _from_file(path: Path) -> bytes:
+def _from_command(line: str) -> bytes:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        arguments = shlex.split(line)
+        ran = subprocess.run(
+            arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Misconfigured(f"the command for the key is still at work after {COMMAND_SECONDS} s") from None
+    except (OSError, ValueError, IndexError):
+        raise Misconfigured("the command for the key cannot be run") from None
+    if ran.returncode != 0:
+        raise Misconfigured(f"the command for the key failed with exit code {ran.returncode}")
+    if not ran.stdout.strip() or len(ran.stdout) > _LARGEST_FILE:
+        raise Misconfigured("the command for the key wrote nothing, or far more than a key")
+    return ran.stdout
+
+
+def _from_file(name: str) -> bytes:
+    try:
+        handle = os.open(Path(name), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         raise Misconfigured("the key file cannot be opened") from None
     try:

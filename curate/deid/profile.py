@@ -1,29 +1,35 @@
 """De-identification profiles: Table E.1-1 with options, compiled once per SOP class into one rule a tag.
 
-A profile is the Basic Application Level Confidentiality Profile plus options (PS3.15 E.1 to E.3). An option overrides
-the profile; modified dates override any option that would keep a date; a compound action takes its first part unless
-the IOD type forces a later one. An attribute outside the table is kept only when its VR can be checked for what it
-may say: numbers, code strings, UIDs (mapped), dates (shifted), sequences (entered); free text and bytes only by name
-(``tables/unlisted.json``). Tags that no dictionary knows, private ones, overlays and curves are removed.
+A profile is the Basic Application Level Confidentiality Profile plus options (PS3.15 E.1 to E.3) plus what a site
+overrides. An option overrides the profile, a site overrides both; modified dates override any option that would keep
+a date; a compound action takes its first part unless the IOD type forces a later one. An attribute outside the table
+is kept only when its VR can be checked for what it may say: numbers, code strings, UIDs (mapped), dates (shifted),
+sequences (entered); free text and bytes only by name (``tables/unlisted.json``). Tags that no dictionary knows,
+overlays and curves are removed; private ones but those that ``private.py`` knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from types import MappingProxyType
 
+from curate.deid import options as option_names
+from curate.deid.options import OPTIONS, READY, settle_options
+from curate.deid.overrides import Override, read_overrides
 from curate.deid.tables import attribute_types, edition, method_codes, table_rows, unlisted
 from curate.deid.vrs import KIND_OF_VR, VR_OF_TAG, Kind
 from curate.errors import Misconfigured
 from curate.identity import Json, digest_json
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Part of every profile's digest: raised when the same file would get another result."""
 
 PATIENT_NAME, PATIENT_ID, ACCESSION_NUMBER = 0x00100010, 0x00100020, 0x00080050
+SECONDARY_CAPTURE = "secondary_capture"
+_TIMED = (option_names.FULL_DATES, option_names.MODIFIED_DATES)
 
 
 class Action(Enum):
@@ -37,6 +43,8 @@ class Action(Enum):
     CHECK_CODE = "code kept after a check"
     CHECK_NUMBER = "number kept after a check"
     CHECK_UID = "uid kept after a check"
+    CHECK_MARKED = "value kept as a person marked it"
+    CLEAN = "text cleaned"
     REMOVE = "removed"
     EMPTY = "emptied"
     DUMMY = "replaced by a dummy"
@@ -61,12 +69,30 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A named set of options over one edition of Table E.1-1."""
+    """A named set of options over one edition of Table E.1-1, and what a site overrides."""
 
     name: str
     options: tuple[str, ...]
     edition: str
     keeps_ids: bool = False
+    overrides: tuple[Override, ...] = ()
+    allows_captures: bool = False  # secondary captures are let in, where pixel data are cleaned
+
+    def has(self, option: str) -> bool:
+        """Whether the option is chosen."""
+        return option in self.options
+
+    def with_overrides(self, choices: Mapping[str, str]) -> Profile:
+        """The same profile at a site that decides otherwise about some tags; its words count before older ones.
+
+        Raises Misconfigured for what is no tag, no choice, or must not be overridden.
+        """
+        if not choices:
+            return self
+        merged = {one.tag: one.choice for one in self.overrides} | {
+            one.tag: one.choice for one in read_overrides(choices)
+        }
+        return replace(self, overrides=read_overrides(merged))
 
     @property
     def digest(self) -> str:
@@ -78,45 +104,63 @@ class Profile:
         """CID 7050 (code value, meaning) of the profile and its options; none for ids that were public before."""
         if self.keeps_ids:
             return ()
-        return tuple((code, method_codes()[code]) for code in ("113100", *(_CODES[name] for name in self.options)))
+        chosen = ("113100", *(OPTIONS[name].code for name in self.options))
+        return tuple((code, method_codes()[code]) for code in chosen)
 
     @property
     def method(self) -> str:
         """For DeidentificationMethod (0012,0063); at most 64 characters."""
         if self.keeps_ids:
             return f"spine-curate {self.name}: public source, ids and dates kept"
-        return f"spine-curate {self.name}, PS3.15 {self.edition}"
+        site = " with site overrides" if self.overrides else ""
+        return f"spine-curate {self.name}{site}, PS3.15 {self.edition}"
 
     @property
     def dates(self) -> str:
-        """For LongitudinalTemporalInformationModified (0028,0303)."""
-        return "UNMODIFIED" if "retain_longitudinal_full_dates" in self.options else "MODIFIED"
+        """For LongitudinalTemporalInformationModified (0028,0303), PS3.3 C.12.1.1.7."""
+        if self.has(option_names.FULL_DATES):
+            return "UNMODIFIED"
+        return "MODIFIED" if self.has(option_names.MODIFIED_DATES) else "REMOVED"
 
 
-_CODES = {
-    "retain_longitudinal_full_dates": "113106",
-    "retain_longitudinal_modified_dates": "113107",
-    "retain_patient_characteristics": "113108",
-    "retain_device_identity": "113109",
-    "retain_uids": "113110",
-}
-_CHARACTERISTICS = ("retain_patient_characteristics", "retain_device_identity")
-_OPTIONS = {
-    "basic": ("retain_longitudinal_modified_dates", *_CHARACTERISTICS),
-    "public": ("retain_longitudinal_full_dates", *_CHARACTERISTICS, "retain_uids"),
-}
-
-
-def load_profile(name: str) -> Profile:
-    """The profile of that name. Raises Misconfigured for a name that is not one.
+def load_profile(
+    name: str,
+    *,
+    options: Iterable[str] | None = None,
+    overrides: Mapping[str, str] | Iterable[Override] = (),
+    allow: Iterable[str] = (),
+) -> Profile:
+    """The profile of that name, with other ``options`` than its own where they are given, and a site's overrides.
 
     ``basic``: Basic Profile, dates shifted per patient, patient characteristics (ages over 89 become 090Y) and device
-    identity kept. ``public``: for archives that were published with their ids: keeps UIDs, ids and dates, removes what
-    ``basic`` removes, and refuses an object in which anything else identifies.
+    identity kept. ``mira``: the same, descriptors cleaned instead of removed, safe private attributes kept, text
+    burned into pixels looked for. ``public``: for archives that were published with their ids: keeps UIDs, ids and
+    dates, removes what ``basic`` removes, and refuses an object in which anything else identifies.
+
+    ``allow``: classes of objects that a keyed profile refuses otherwise; only ``secondary_capture`` can be asked for,
+    of a profile that cleans pixel data.
+
+    Raises Misconfigured for a name or option that is none, options that exclude each other, a wrong override, and for
+    any options beside ``public``.
     """
-    if name not in _OPTIONS:
-        raise Misconfigured(f"deid.profile: no profile {name!r}; there are {', '.join(sorted(_OPTIONS))}")
-    return Profile(name, _OPTIONS[name], edition(), keeps_ids=name == "public")
+    if name not in READY:
+        raise Misconfigured(f"deid.profile: no profile {name!r}; there are {', '.join(sorted(READY))}")
+    if options is not None and name == "public":
+        raise Misconfigured("deid.options: the profile 'public' has its own and takes no others")
+    chosen = settle_options(READY[name] if options is None else options)
+    allowed = set(allow)
+    if allowed - {SECONDARY_CAPTURE}:
+        raise Misconfigured(f"deid.allow: only {SECONDARY_CAPTURE!r} can be allowed")
+    if allowed and option_names.CLEAN_PIXELS not in chosen:
+        raise Misconfigured(f"deid.allow: needs the option {option_names.CLEAN_PIXELS}")
+    return Profile(
+        name,
+        chosen,
+        edition(),
+        keeps_ids=name == "public",
+        overrides=read_overrides(overrides),
+        allows_captures=SECONDARY_CAPTURE in allowed,
+    )
 
 
 @cache
@@ -127,6 +171,9 @@ def compile_profile(profile: Profile, sop_class_uid: str) -> Mapping[int, Rule]:
     for tag in sorted(VR_OF_TAG.keys() | table_rows().keys()):
         kind = KIND_OF_VR[VR_OF_TAG.get(tag, b"UN")]
         rules[tag] = _rule(profile, tag, kind, types.get(tag, ""))
+    for override in profile.overrides:
+        if isinstance(override.key, int):
+            rules[override.key] = _overridden(override.choice, override.key, rules.get(override.key))
     return MappingProxyType(rules)
 
 
@@ -147,6 +194,8 @@ def _digest(profile: Profile) -> str:
     rules: dict[str, Json] = {
         "name": profile.name,
         "options": [*profile.options],
+        "overrides": [[one.tag, one.choice] for one in profile.overrides],
+        "captures": profile.allows_captures,
         "edition": profile.edition,
         "version": RULES_VERSION,
         "text": [*sorted(lists.retained_text)],
@@ -168,25 +217,43 @@ def _rule(profile: Profile, tag: int, kind: Kind, attribute_type: str) -> Rule:
     row = table_rows().get(tag)
     if row is None:
         return Rule(_default(profile, tag, kind), kind, Action.REMOVE, refuse)
-    base = _of_letter(settle(row.basic, attribute_type), kind)
+    base = action_of_letter(settle(row.basic, attribute_type), kind)
     if tag == ACCESSION_NUMBER:
         return Rule(Action.TOKEN, kind, base) if not profile.keeps_ids else Rule(base, kind, base)
-    return Rule(_with_options(profile, row.options, tag, kind) or base, kind, base, refuse)
+    return Rule(_with_options(profile, row.options, kind) or base, kind, base, refuse)
 
 
-def _with_options(profile: Profile, options: Mapping[str, str], tag: int, kind: Kind) -> Action | None:
+def _overridden(choice: str, tag: int, rule: Rule | None) -> Rule:
+    """What a site wants, with the rule of the profile to fall back to."""
+    kind = rule.kind if rule is not None else KIND_OF_VR[VR_OF_TAG.get(tag, b"UN")]
+    fallback = rule.fallback if rule is not None else Action.REMOVE
+    if choice in ("remove", "empty"):
+        action = Action.REMOVE if choice == "remove" else Action.EMPTY
+        return Rule(action, kind, action)
+    if kind is Kind.PERSON:
+        return Rule(Action.CHECK_TEXT, kind, fallback)
+    if choice == "clean" and kind in (Kind.TEXT, Kind.CODE):
+        return Rule(Action.CLEAN, kind, fallback)
+    return Rule(keep(kind), kind, fallback)
+
+
+def _with_options(profile: Profile, options: Mapping[str, str], kind: Kind) -> Action | None:
     """What the profile's options make of a listed attribute; None when they leave it to the basic profile.
 
-    C (clean) is met by shifting dates. Cleaning of text is an option that no profile here claims, so C falls to the
-    basic action, which removes.
+    C (clean): dates are shifted, text loses the words that identify, sequences are entered. C of an application
+    entity title, which an option for devices offers, falls to the basic action: titles name hospitals in ways that
+    no list of words knows.
     """
     chosen = {name: options[name] for name in profile.options if name in options}
     if kind is Kind.TIME:
-        timed = any(name.startswith("retain_longitudinal") for name in chosen)
-        return Action.SHIFT if timed else None
-    if "K" not in chosen.values():
+        return Action.SHIFT if any(name in chosen for name in _TIMED) else None
+    if "K" in chosen.values():
+        return keep(kind)
+    if "C" not in chosen.values():
         return None
-    return _keep(profile, kind)
+    if kind is Kind.SEQUENCE:
+        return Action.ENTER
+    return Action.CLEAN if kind in (Kind.TEXT, Kind.CODE) and profile.has(option_names.CLEAN_DESCRIPTORS) else None
 
 
 def _default(profile: Profile, tag: int, kind: Kind) -> Action:
@@ -195,13 +262,17 @@ def _default(profile: Profile, tag: int, kind: Kind) -> Action:
     if kind is Kind.TEXT:
         return Action.CHECK_TEXT if tag in lists.retained_text else Action.REMOVE
     if kind is Kind.BULK:
-        return Action.KEEP if tag in lists.retained_bulk else Action.REMOVE
+        if tag not in lists.retained_bulk:
+            return Action.REMOVE
+        return Action.KEEP if tag >> 16 == 0x7FE0 else Action.CHECK_BINARY
     if kind in (Kind.PERSON, Kind.UNKNOWN):
         return Action.REMOVE
-    return Action.UID if kind is Kind.UID and not profile.keeps_ids else _keep(profile, kind)
+    if kind is Kind.TIME and not any(profile.has(option) for option in _TIMED):
+        return Action.REMOVE
+    return Action.UID if kind is Kind.UID and not profile.has(option_names.UIDS) else keep(kind)
 
 
-def _keep(profile: Profile, kind: Kind) -> Action:
+def keep(kind: Kind) -> Action:
     """How a value of the kind is kept: as little on trust as the kind allows."""
     return {
         Kind.NUMBERS: Action.CHECK_BINARY,
@@ -215,7 +286,7 @@ def _keep(profile: Profile, kind: Kind) -> Action:
     }.get(kind, Action.REMOVE)
 
 
-def _of_letter(letter: str, kind: Kind) -> Action:
+def action_of_letter(letter: str, kind: Kind) -> Action:
     """The action of one letter of the table. A dummy sequence is an empty one: entering it could keep what it says."""
     if letter == "U":
         return Action.ENTER if kind is Kind.SEQUENCE else Action.UID

@@ -16,11 +16,12 @@ from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag
 
 from curate.deid.profile import Profile
-from curate.deid.tables import table_rows
+from curate.deid.tables import TableRow, safe_private, table_rows
 
 _META = {0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
 _IDENTITY = (0x00100010, 0x00100020)
 _TIMES = ("DA", "DT", "TM")
+_CONTENT_VALUES = (0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160)
 _ACCESSION_NUMBER = 0x00080050
 _DUMMIES = ("ANONYMIZED", "19000101", "000000", "19000101000000", "000Y", "0")
 
@@ -65,11 +66,12 @@ def _broken_by_elements(dataset: Dataset, profile: Profile, *, top: bool) -> Ite
     for element in dataset:
         tag, group = int(element.tag), element.tag.group
         if element.tag.is_private:
-            yield f"({group:04X},xxxx): private"
+            if not _is_safe(dataset, element, profile):
+                yield f"({group:04X},xxxx): private"
             continue
         if group & 0xFF00 in (0x5000, 0x6000):
             yield f"({group:04X},xxxx): overlay or curve"
-        if element.VR == "PN" and not element.is_empty and not (profile.keeps_ids or tag == _IDENTITY[0]):
+        if element.VR == "PN" and not _is_allowed_name(element, profile):
             yield f"{element.tag}: a name"
         if element.VR == "AS" and any(_is_old(str(age)) for age in _values(element.value)):
             yield f"{element.tag}: an age over 90"
@@ -86,7 +88,7 @@ def _broken_by_table(element: pydicom.DataElement, profile: Profile) -> Iterator
     row = table_rows().get(int(element.tag))
     if row is None or int(element.tag) in _IDENTITY:
         return
-    optional = _is_kept(int(element.tag), profile)
+    optional = _is_kept(int(element.tag), profile) or _is_cleaned(element, row, profile)
     shifted = element.VR in _TIMES and any("longitudinal" in o and o in profile.options for o in row.options)
     if optional or shifted:
         return
@@ -94,6 +96,41 @@ def _broken_by_table(element: pydicom.DataElement, profile: Profile) -> Iterator
         yield f"{element.tag}: must be removed"
     elif "U" not in row.basic and not element.is_empty and not _is_dummy(element):
         yield f"{element.tag}: must be empty or a dummy"
+
+
+def _is_cleaned(element: pydicom.DataElement, row: TableRow, profile: Profile) -> bool:
+    """Whether an option cleans the attribute instead of removing it, or a site keeps or cleans it.
+
+    Dates have their own options; the value of a content item is judged by its concept, not by its tag.
+    """
+    if _choice(int(element.tag), profile) in ("keep", "clean", "empty"):
+        return True
+    if element.tag in _CONTENT_VALUES:
+        return "clean_structured_content" in profile.options
+    return element.VR not in _TIMES and any(row.options.get(option) == "C" for option in profile.options)
+
+
+def _choice(tag: int, profile: Profile) -> str | None:
+    spelling = f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
+    return next((one.choice for one in profile.overrides if one.tag == spelling), None)
+
+
+def _is_allowed_name(element: pydicom.DataElement, profile: Profile) -> bool:
+    """Empty, a dummy, the patient's key, or kept by a site."""
+    if element.is_empty or profile.keeps_ids or element.tag == _IDENTITY[0]:
+        return True
+    return str(element.value) in _DUMMIES or _choice(int(element.tag), profile) == "keep"
+
+
+def _is_safe(dataset: Dataset, element: pydicom.DataElement, profile: Profile) -> bool:
+    """A creator whose block holds something, or an attribute of Table E.3.10-1 or of the site's own list."""
+    group, number = element.tag.group, element.tag.element
+    if 0x10 <= number <= 0xFF:
+        return any(tag.group == group and tag.element >> 8 == number for tag in dataset.keys())  # noqa: SIM118
+    creator = str(dataset[group, number >> 8].value) if (group, number >> 8) in dataset else ""
+    if any(one.tag == f'({group:04x},"{creator}",{number & 0xFF:02x})' for one in profile.overrides):
+        return True
+    return "retain_safe_private" in profile.options and (group, creator, number & 0xFF) in safe_private()
 
 
 def _is_dummy(element: pydicom.DataElement) -> bool:

@@ -1,8 +1,9 @@
 """The tables of PS3.15 Annex E as records, read once from the JSON files beside this module.
 
 Every rule is keyed by tag number, never by keyword: the edition names tags that dictionaries do not know yet.
-``ps315_2026d.json``: Table E.1-1; ``iod_types_for_E11.json``: attribute types (PS3.3) that settle compound actions;
-``cid7050.json``: option codes (PS3.16); ``unlisted.json``: this project's rules for what the table does not list.
+``ps315_2026d.json``: Tables E.1-1 and E.3.4-1; ``iod_types_for_E11.json``: attribute types (PS3.3) that settle
+compound actions; ``safe_private_E3101_union.json``: Table E.3.10-1; ``cid7050.json``: option codes (PS3.16);
+``unlisted.json``: this project's rules for what the tables do not list.
 """
 
 from __future__ import annotations
@@ -21,8 +22,27 @@ class TableRow:
     """One row of Table E.1-1: the action of the basic profile and what each option makes of it."""
 
     tag: int
+    name: str
     basic: str  # X, Z, D, U, or a compound such as X/Z/D
     options: Mapping[str, str]  # option -> K | C
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRow:
+    """One row of Table E.3.4-1: what becomes of a content item, by the concept that names it."""
+
+    meaning: str
+    basic: str  # X, D or X/D
+    options: Mapping[str, str]  # option -> K | C
+
+
+@dataclass(frozen=True, slots=True)
+class SafeRow:
+    """One safe private attribute: the VR that it has and how many values, at least and at most (0: any number)."""
+
+    vr: bytes
+    fewest: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +68,7 @@ def table_rows() -> Mapping[int, TableRow]:
     for rule in _load("ps315_2026d.json")["rules"]:
         if _is_plain_tag(rule["tag"]):
             tag = int(rule["tag"], 16)
-            rows[tag] = TableRow(tag, rule["basic"], MappingProxyType(dict(rule["options"])))
+            rows[tag] = TableRow(tag, rule["name"], rule["basic"], MappingProxyType(dict(rule["options"])))
     return MappingProxyType(rows)
 
 
@@ -63,6 +83,32 @@ def attribute_types(sop_class_uid: str) -> Mapping[int, str]:
 def method_codes() -> Mapping[str, str]:
     """CID 7050: code value -> code meaning."""
     return MappingProxyType({row["code"]: row["meaning"] for row in _load("cid7050.json")["codes"]})
+
+
+@cache
+def content_rows() -> Mapping[tuple[str, str], ContentRow]:
+    """Table E.3.4-1 by (coding scheme, code value)."""
+    return MappingProxyType(
+        {
+            (row["scheme"], row["code"]): ContentRow(
+                row["meaning"], row["basic"], MappingProxyType(dict(row["options"]))
+            )
+            for row in _load("ps315_2026d.json")["content_items"]
+        }
+    )
+
+
+@cache
+def safe_private() -> Mapping[tuple[int, str, int], SafeRow]:
+    """Table E.3.10-1 by (group, creator, last byte of the element); rows without a VR say too little to check."""
+    rows = {}
+    for row in _load("safe_private_E3101_union.json")["rows"]:
+        if row["vr"]:
+            fewest, _, most = row["vm"].partition("-")
+            limit = 0 if most == "n" else int(most or fewest)
+            key = (int(row["group"], 16), row["private_creator"].strip(), int(row["element"].removeprefix("xx"), 16))
+            rows[key] = SafeRow(row["vr"].encode(), int(fewest), limit)
+    return MappingProxyType(rows)
 
 
 @cache

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import warnings
 from collections.abc import Sequence
 
-from pydicom.charset import decode_bytes, python_encoding
+from pydicom.charset import decode_bytes, encode_string, python_encoding
 
 _NUMBER = re.compile(rb"[0-9+\-.eE \0\\]*")
 _CODE = re.compile(rb"[A-Za-z0-9 _./+\-]{0,16}[ \0]?(?:\\[A-Za-z0-9 _./+\-]{0,16}[ \0]?)*")
 _UID = re.compile(rb"[0-9. \0\\]*")
-_LETTERS = re.compile(rb"[A-Za-z0-9^ ]{8,}\0*")
+_LETTERS = re.compile(rb"(?:[A-Za-z0-9^ ]{8,}|[A-Za-z]{6,})\0*")
 _ZONE = re.compile(rb"[+-]\d{4} *")
 _DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C, 0x5C, 0x5E, 0x3D}
 
@@ -36,7 +37,7 @@ def is_uid(value: bytes) -> bool:
 
 
 def is_written(value: bytes) -> bool:
-    """Whether binary numbers are letters in truth: eight and more in a row do not happen to numbers."""
+    """Whether binary numbers are letters in truth: six and more in a row do not happen to numbers."""
     return _LETTERS.fullmatch(value) is not None
 
 
@@ -61,6 +62,34 @@ def decode_text(value: bytes, encodings: Sequence[str]) -> str:
         return decode_bytes(value, encodings, _DELIMITERS).strip(" \0")
     except (LookupError, UnicodeError, ValueError):
         return value.decode("latin-1").strip(" \0")
+
+
+def decode_exactly(value: bytes, encodings: Sequence[str]) -> str | None:
+    """Text of a value, None when the declared character set cannot read it: then nothing can be said about it."""
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii").strip(" \0")
+    if b"\x1b" not in value:
+        try:
+            return value.decode(encodings[0]).strip(" \0")
+        except UnicodeError:
+            return None
+    text = decode_text(value, encodings)
+    return None if "\x1b" in text or "\ufffd" in text else text
+
+
+def encode_text(text: str, encodings: Sequence[str]) -> bytes | None:
+    """Bytes of a text in the declared character sets, with escapes; None when they lack a letter of it."""
+    if text.isascii():
+        return text.encode("ascii")
+    try:
+        if len(encodings) == 1 or not any(name.startswith("iso2022") for name in encodings):
+            return text.encode(encodings[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            encoded = encode_string(text, list(encodings))
+    except (LookupError, UnicodeError, ValueError):
+        return None
+    return encoded if decode_text(encoded, encodings) == text else None
 
 
 def fold(text: str) -> str:

@@ -210,3 +210,28 @@ LABEL_ISSUES = pa.schema(  # label rows that were not used, or used with doubt
         ("detail", pa.string()),
     ]
 )
+
+_COUNT = pa.struct([pa.field("what", pa.string(), nullable=False), pa.field("elements", pa.int64(), nullable=False)])
+_BOX = pa.struct([("cause", pa.string()), *((side, pa.int32()) for side in ("top", "left", "bottom", "right"))])
+
+FILE_AUDIT = pa.schema(  # how each file was de-identified; one row a file, nothing of what stood in it
+    [
+        ("series_key", pa.string()),
+        ("instance_key", pa.string()),
+        ("profile", pa.string()),
+        ("profile_digest", pa.string()),
+        ("edition", pa.string()),  # of PS3.15 Table E.1-1
+        ("options", pa.list_(pa.string())),  # CID 7050 codes
+        ("key_fingerprint", pa.string()),
+        ("code_version", pa.string()),
+        ("sop_class_uid", pa.string()),
+        ("source_digest", pa.string()),  # keyed
+        ("output_sha256", pa.string()),
+        ("counts", pa.list_(_COUNT)),  # what was done -> elements at any depth
+        ("flags", pa.list_(pa.string())),  # what made the pixels worth a look
+        ("blanked", pa.list_(_BOX)),  # rectangles made black in all frames, ends not included
+    ]
+)
+AUDIT = pa.schema(  # of a release: numbered, and each entry is a digest over its row and the entry before
+    [("number", pa.int64()), *FILE_AUDIT, ("entry", pa.string())]
+)

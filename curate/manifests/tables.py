@@ -30,6 +30,7 @@ SORT_KEYS = {  # by the name of the table, which is the last part of its key wit
     "objects": ("study_key", "object", "series_key", "stack"),
     "samples": ("site", "patient_key", "study_key"),
     "label_issues": ("table", "row", "study_key", "reason", "detail"),
+    "audit": ("series_key", "instance_key"),
 }
 
 SCHEMAS = {  # "samples" has one schema a task and keeps the one it comes with
@@ -42,6 +43,7 @@ SCHEMAS = {  # "samples" has one schema a task and keeps the one it comes with
     "points": schemas.POINTS,
     "objects": schemas.OBJECTS,
     "label_issues": schemas.LABEL_ISSUES,
+    "audit": schemas.FILE_AUDIT,
 }
 
 

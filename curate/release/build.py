@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate.deid.statement import Statement, render_statement
 from curate.errors import Misconfigured, Quarantined
 from curate.manifests.tables import SORT_KEYS, sort_rows, table_bytes
 from curate.reasons import Reason
@@ -22,6 +23,7 @@ from curate.release.card import render_card
 from curate.release.contents import Contents, Copy, select
 from curate.release.counts import Counts, count
 from curate.release.description import HIDDEN_SPLIT, DeidentificationStatement, ReleaseDescription, describe
+from curate.release.privacy import STATEMENT, state_privacy
 from curate.release.sums import SUMS, is_plain_path, parse_sums, render_sums
 from curate.release.tables import SOLUTION, render_csvs, render_solution
 from curate.storage import LocalStore, Store, sha256_bytes
@@ -86,7 +88,8 @@ def build_release(
         volume_bytes=sum(w.size for w in written if w.path.startswith("volumes/")),
     )
     facts = {"format": FORMAT, **describe(description, deidentification), "volumes": include_volumes}
-    files = _render(contents, facts, counts)
+    privacy = state_privacy(contents.tables, facts["deidentification"], contents.suppressed)
+    files = _render(contents, facts, counts, privacy)
     sums = render_sums({w.path: w.sha256 for w in written} | {path: sha256_bytes(files[path]) for path in files})
     if frozen is not None and frozen != sums:
         raise Misconfigured(
@@ -114,13 +117,14 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _render(contents: Contents, facts: Mapping[str, Any], counts: Counts) -> dict[str, bytes]:
+def _render(contents: Contents, facts: Mapping[str, Any], counts: Counts, privacy: Statement) -> dict[str, bytes]:
     tables = _encode(contents.tables)
     return {
         **tables,
         **render_csvs(contents.tables, facts["task"]),
         "README.md": render_card(facts, counts),
-        "release.json": encode_json({**facts, "counts": counts.as_json()}),
+        STATEMENT: render_statement(privacy, title=facts["title"]),
+        "release.json": encode_json({**facts, "counts": counts.as_json(), "privacy": privacy.record()}),
     }
 
 
@@ -135,7 +139,7 @@ def _render_answers(contents: Contents, facts: Mapping[str, Any], digest: str) -
 
 
 def _encode(tables: Mapping[str, pa.Table]) -> dict[str, bytes]:
-    order = {**SORT_KEYS, "exclusions": ("series_key",)}
+    order = {**SORT_KEYS, "exclusions": ("series_key",), "audit": ("number",)}
     return {f"manifests/{name}.parquet": table_bytes(sort_rows(table, order[name])) for name, table in tables.items()}
 
 

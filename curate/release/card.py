@@ -41,6 +41,8 @@ _FILES = """\
 | `exclusions.csv` | every series that is not in this release, with its reason |
 | `manifests/*.parquet` | series, volumes, slices, samples and places of labels; paths are relative to this folder |
 | `volumes/<study>/<series>/<stack>.zarr` | OME-Zarr 0.5 volumes; the LPS affine is under the attribute `spine_curate` |
+| `DEIDENTIFICATION.md` | what was done to protect patients, and the risk that remains |
+| `manifests/audit.parquet` | how each image was de-identified; its rows are chained by digests |
 | `release.json` | names, numbers and settings, for machines |
 | `SHA256SUMS` | digest of every other file: `sha256sum -c SHA256SUMS` |"""
 
@@ -74,7 +76,7 @@ def render_card(facts: Mapping[str, Any], counts: Counts) -> bytes:
         "## De-identification",
         f"Profile `{statement['profile']}`, DICOM PS3.15 Table E.1-1 edition {statement['edition']}. Key: {key}.",
         _table(("code", "option (CID 7050)"), statement["options"]),
-        "Remaining risk: faces and unusual anatomy can identify a person; do not try to.",
+        "Remaining risk: faces and unusual anatomy can identify a person; do not try to. More: `DEIDENTIFICATION.md`.",
         "## Terms",
         f"Licence: {facts['licence']}",
         f"Citation: {facts['citation'] or 'none given'}",

@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.deid.anonymity import suppress
+from curate.deid.audit_chain import chain_audit
 from curate.errors import Misconfigured
 from curate.manifests import schemas
 from curate.reasons import Reason
@@ -30,7 +32,7 @@ EXCLUSIONS = pa.schema(
     [(name, pa.string()) for name in ("site", "study_key", "series_key", "status", "reason", "text")]
 )
 
-TABLES = ("samples", "series", "volumes", "slices", "boxes", "points", "objects", "label_issues", "exclusions")
+TABLES = ("samples", "series", "volumes", "slices", "boxes", "points", "objects", "label_issues", "exclusions", "audit")
 _ANSWERS = (
     "boxes",
     "points",
@@ -53,12 +55,16 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Tables and copies of the public folder, and of the private one."""
+    """Tables and copies of the public folder, and of the private one.
+
+    ``suppressed``: table -> column -> cells blanked because they would have singled patients out.
+    """
 
     tables: Mapping[str, pa.Table]
     copies: tuple[Copy, ...]
     private_tables: Mapping[str, pa.Table]
     private_copies: tuple[Copy, ...]
+    suppressed: Mapping[str, Mapping[str, int]]
 
 
 def schema_of(table: str, task: str) -> pa.Schema:
@@ -78,28 +84,32 @@ def table_names(task: str) -> tuple[str, ...]:
 def select(manifests: Mapping[str, pa.Table], store: Store, *, task: str, include_volumes: bool) -> Contents:
     """Choose rows and files. Of the store only sizes and the root metadata of masked volumes are read.
 
-    Needed tables: samples, series, volumes, slices; boxes, points, objects and label_issues may be missing. Raises
+    Needed tables: samples, series, volumes, slices; boxes, points, objects, label_issues and audit (of schema
+    FILE_AUDIT) may be missing. Raises
     ``Misconfigured`` when a needed table is missing, a sample has no split, a patient stands in two splits, a key
     cannot be a file name, or nothing is left to release.
     """
-    given = {name: _take(manifests, name, task) for name in table_names(task) if name != "exclusions"}
+    given = {name: _take(manifests, name, task) for name in table_names(task) if name not in ("exclusions", "audit")}
     split_of = _splits(given["samples"], set(given["volumes"]["study_key"].to_pylist()))
     chosen = {name: _of_studies(table, split_of) for name, table in given.items() if "study_key" in table.column_names}
     volumes = chosen["volumes"].to_pylist()
     _require_plain_keys(volumes)
     released = {(row["series_key"], row["stack"]) for row in volumes}
     chosen["series"] = _where_in(given["series"], "series_key", {series for series, _ in released})
+    chosen["series"], figure = suppress("series", chosen["series"])
     chosen["exclusions"] = _exclusions(given["series"], {series for series, _ in released})
     chosen["label_issues"] = given["label_issues"]
     slices = [row for row in given["slices"].to_pylist() if (row["series_key"], row["stack"]) in released]
     images, chosen["slices"] = _place_images(slices, volumes, split_of, task)
     arrays, masks, chosen["volumes"], uris = _place_volumes(volumes, split_of, store, include_volumes)
     chosen["samples"] = _relocate(chosen["samples"], uris)
+    chosen["audit"] = _audit(manifests, chosen["slices"])
     return Contents(
         tables=_without_answers(chosen, split_of),
         copies=tuple(sorted([*images, *arrays], key=lambda copy: copy.path)),
         private_tables=_answers(chosen, split_of),
         private_copies=tuple(sorted(masks, key=lambda copy: copy.path)),
+        suppressed={"series": dict(figure.suppressed)},
     )
 
 
@@ -113,6 +123,16 @@ def _take(manifests: Mapping[str, pa.Table], name: str, task: str) -> pa.Table:
         return manifests[name].select(schema.names).cast(schema)
     except (pa.ArrowException, KeyError):
         raise Misconfigured(f"release: the {name} manifest has not the columns of its schema") from None
+
+
+def _audit(manifests: Mapping[str, pa.Table], slices: pa.Table) -> pa.Table:
+    """The chained audit of the released images; a store of before there was one has none."""
+    if "audit" not in manifests:
+        return schemas.AUDIT.empty_table()
+    images = set(zip(*(slices[name].to_pylist() for name in ("series_key", "instance_key")), strict=True))
+    given = manifests["audit"]
+    keys = zip(*(given[name].to_pylist() for name in ("series_key", "instance_key")), strict=True)
+    return chain_audit(given.filter(pa.array([key in images for key in keys], pa.bool_())))
 
 
 def _splits(samples: pa.Table, imaged: set[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
@@ -30,6 +31,7 @@ class DeidentificationStatement:
     edition: str  # of PS3.15 Table E.1-1
     options: tuple[tuple[str, str], ...]
     key_fingerprint: str  # "" where the profile needs no key
+    overrides: tuple[tuple[str, str], ...] = ()  # attribute, what a site wants instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,15 @@ class ReleaseDescription:
         return f"{self.folder}{_PRIVATE}"
 
 
-def state(profile: Profile, pseudonyms: Pseudonyms) -> DeidentificationStatement:
-    """What to say of a run under this profile and key."""
+def state(
+    profile: Profile, pseudonyms: Pseudonyms, site_profiles: Mapping[str, Profile] | None = None
+) -> DeidentificationStatement:
+    """What to say of a run under this profile and key. ``site_profiles``: of sites that decide otherwise."""
     key = "" if profile.keeps_ids else pseudonyms.fingerprint
-    return DeidentificationStatement(profile.name, profile.edition, profile.codes, key)
+    overrides = [(one.tag, one.choice) for one in profile.overrides]
+    for site, own in sorted((site_profiles or {}).items()):
+        overrides += [(f"{one.tag} at {site}", one.choice) for one in own.overrides if one not in profile.overrides]
+    return DeidentificationStatement(profile.name, profile.edition, profile.codes, key, tuple(overrides))
 
 
 def describe(description: ReleaseDescription, statement: DeidentificationStatement) -> dict[str, Any]:
@@ -80,5 +87,9 @@ def describe(description: ReleaseDescription, statement: DeidentificationStateme
     return {
         **asdict(description),
         "spacing_mm": list(description.spacing_mm),
-        "deidentification": {**asdict(statement), "options": [list(option) for option in statement.options]},
+        "deidentification": {
+            **asdict(statement),
+            "options": [list(option) for option in statement.options],
+            "overrides": [list(override) for override in statement.overrides],
+        },
     }

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from curate.deid.leaks import check_header
 from curate.deid.profile import Profile, load_profile
+from curate.deid.verification import check_output
+from curate.deid.verification.claims import Overrides, read_overrides
 from curate.errors import Misconfigured
 from curate.release.arrays import is_shard, iterate_voxels, json_text
 from curate.release.card import constant_lines
@@ -44,6 +46,8 @@ class Inspector:
         self._root = root
         self._leaks = leaks
         self._profile: Profile | None = None
+        self._overrides: Overrides = {}
+        self._codes: frozenset[str] = frozenset()
 
     def inspect(self, path: str) -> None:
         """Read a file once. Raises ``OSError`` when it cannot be read."""
@@ -92,6 +96,16 @@ class Inspector:
         if self._profile is not None:
             rules = check_header(content, self._profile)
             self.findings.extend(Finding(path, Kind.HEADER, rule) for rule in rules)
+            self._read_again(path, content)
+
+    def _read_again(self, path: str, content: bytes) -> None:
+        """The second reader, which shares no table and no parser with the writer."""
+        checked = check_output(content, path, self._overrides)
+        if not checked.is_unreadable and checked.stated != self._codes:
+            self.findings.append(Finding(path, Kind.HEADER, "(0012,0064) states other options than the release does"))
+        for one in checked.findings:
+            words = (one.where, f"{one.rule.value}:", one.rule.text, one.detail)
+            self.findings.append(Finding(path, Kind.HEADER, " ".join(word for word in words if word)))
 
     def _read_about(self, content: bytes) -> None:
         about = json.loads(content)
@@ -101,7 +115,11 @@ class Inspector:
         statement = about.get("deidentification")
         if "split" in about:  # the private folder holds no DICOM
             return
+        if isinstance(statement, dict):
+            self._codes = frozenset(str(option[0]) for option in statement.get("options", ()))
         try:
+            if isinstance(statement, dict):
+                self._overrides = read_overrides(f"{tag}={choice}" for tag, choice in statement.get("overrides", ()))
             self._profile = load_profile(str(statement.get("profile")) if isinstance(statement, dict) else "")
         except Misconfigured:
             self.findings.append(Finding(ABOUT, Kind.HEADER, "its de-identification profile is not known"))

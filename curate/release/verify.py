@@ -21,6 +21,7 @@ from curate.release.findings import Finding, Kind
 from curate.release.inspection import ABOUT, CARD, Inspector
 from curate.release.leakage import LeakCheck, ReportedNames
 from curate.release.numbers import check_csvs, check_numbers
+from curate.release.privacy import STATEMENT, check_privacy
 from curate.release.references import check_references
 from curate.release.splits import check_splits, split_of_path
 from curate.release.sums import SUMS, parse_sums
@@ -87,7 +88,7 @@ def _check_public(inspector: Inspector) -> list[Finding]:
     if task not in TASKS:
         return [Finding(ABOUT, Kind.UNREADABLE, "it names no known task")]
     findings, tables = _usable_tables(inspector, table_names(task), task)
-    expected = {f"manifests/{name}.parquet" for name in table_names(task)} | {ABOUT, CARD, SUMS}
+    expected = {f"manifests/{name}.parquet" for name in table_names(task)} | {ABOUT, CARD, STATEMENT, SUMS}
     csvs = {path for path in inspector.texts if path.endswith(".csv") and "/" not in path}
     findings.extend(_check_kinds(inspector, expected | csvs))
     if tables is None:
@@ -97,6 +98,7 @@ def _check_public(inspector: Inspector) -> list[Finding]:
         *check_references(tables, inspector.files),
         *check_splits(tables, inspector.instances, inspector.files),
         *_check_numbers(tables, inspector),
+        *_check_privacy(tables, inspector),
     ]
 
 
@@ -105,6 +107,13 @@ def _check_numbers(tables: Mapping[str, pa.Table], inspector: Inspector) -> list
         return check_numbers(tables, inspector.files, inspector.texts, inspector.about)
     except (ValueError, IndexError, TypeError) as error:  # cells that no label can have
         return [Finding("manifests", Kind.UNREADABLE, f"the tables cannot be counted ({type(error).__name__})")]
+
+
+def _check_privacy(tables: Mapping[str, pa.Table], inspector: Inspector) -> list[Finding]:
+    try:
+        return list(check_privacy(tables, inspector.about, inspector.texts))
+    except (KeyError, ValueError, TypeError):  # what no build writes
+        return [Finding(ABOUT, Kind.UNREADABLE, "what it says about privacy cannot be read")]
 
 
 def _check_private(inspector: Inspector) -> list[Finding]:

@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from curate.deid.anonymity import QUASI_IDENTIFIERS, Anonymity
 from curate.deid.identifiers import Identifier
+from curate.deid.profile import Action
+from curate.deid.statement import Statement, render_statement, residual_risk
 from curate.deid.tables import method_codes
 from curate.manifests import schemas
 from curate.reasons import Reason
@@ -52,6 +55,16 @@ def _without_public_words(value: str) -> str:
     return _WORD.sub(lambda match: "" if match[0].lower() in public_words() else match[0], value).strip("^ ")
 
 
+def _any_statement() -> Statement:
+    """One that says all that a statement can say: of every option, and of none."""
+    figures = [Anonymity(name, QUASI_IDENTIFIERS, 1, 1, 1, (("", 1),)) for name in TABLES]
+    done = tuple((action.value, 1) for action in Action)
+    nobody = (("other creators", 1),)
+    return Statement(
+        "", "", tuple(method_codes().items()), (("", ""),), "", 0, done, nobody, 0, (("", 1),), tuple(figures), ""
+    )
+
+
 def _texts() -> Iterator[str]:
     statement = {"profile": "basic", "edition": "", "key_fingerprint": "", "options": list(method_codes().items())}
     splits = {split: dict.fromkeys(("patients", "studies", "series", "volumes", "images"), 0) for split in SPLITS}
@@ -65,5 +78,7 @@ def _texts() -> Iterator[str]:
     yield from (f"{reason.value} {reason.text}" for reason in Reason)
     yield from (condition_title(condition) for condition in schemas.LUMBAR_CONDITIONS)
     yield from (*schemas.LUMBAR_GRADES, *schemas.SERIES_TYPES, *SPLITS, _ZARR)
+    yield render_statement(_any_statement(), title="").decode()
+    yield from (*_any_statement().record(), *residual_risk(()), *residual_risk(("113100",)))
     yield "radiological public done rejected quarantined deidentification options counts annotations excluded"
     yield from DTYPES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import demo, inspect, phantoms, plan, release, run, scan, spec, train
+from pipelines.cli import deid, demo, inspect, phantoms, plan, release, run, scan, spec, train
 from pipelines.cli.exits import Verbs
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ lists ready ones), then
     curate release spec.toml      freeze a version for others
     curate verify  RELEASE        prove that it is whole and leaks nothing
     curate train   spec.toml      the baseline on two workers
+    curate deid    ...            what de-identification does (`explain`), what it meets (`values`), proof (`verify`)
 
 Exit codes: 0 done, 1 a check found something, 2 refused (the message says what to change), 75 run the same command
 again, 70 a bug.
@@ -46,3 +47,4 @@ app.command("train")(train.train)
 app.command("spec")(spec.spec)
 app.command("phantoms")(phantoms.phantoms)
 app.command("scan")(scan.scan)
+app.add_typer(deid.deid)

@@ -125,3 +125,38 @@ def test_a_spec_that_is_not_there_or_not_toml_is_refused_with_its_path(tmp_path:
     (tmp_path / "bad.toml").write_text("name = ")
     with pytest.raises(Misconfigured, match="not TOML"):
         read_spec(tmp_path / "bad.toml")
+
+
+def test_the_profile_of_a_site_has_the_options_of_the_spec_and_its_own_overrides() -> None:
+    content = changed("deid.profile", "mira")
+    content["deid"]["options"] = ["clean_descriptors"]
+    content["deid"]["overrides"] = {"(0008,1010)": "remove"}
+    content["sites"][0]["deid_overrides"] = {"(0008,1010)": "keep"}
+    spec = parse_spec(content, folder=Path("/specs"))
+    assert spec.deid_profile().options == ("clean_descriptors",)
+    assert [one.choice for one in spec.deid_profile().overrides] == ["remove"]
+    assert [one.choice for one in spec.deid_profile("site-a").overrides] == ["keep"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("deid.profile", "strict", "deid.profile"),
+        ("deid.options", ["keep_all"], "deid.options"),
+        ("deid.overrides", {"(0010,0020)": "keep"}, "deid.overrides"),
+        ("deid.overrides", {"(0008,1010)": "hash"}, "deid.overrides"),
+        ("deid.allow", ["secondary_capture"], "deid.allow"),
+        ("sites.0.deid_overrides", {"StationName": "keep"}, "deid.overrides"),
+    ],
+)
+def test_a_wrong_profile_is_refused_before_anything_starts(path: str, value: Any, message: str) -> None:
+    with pytest.raises(Misconfigured, match=message):
+        parse_spec(changed(path, value), folder=Path("/specs"))
+
+
+def test_decisions_are_a_path_beside_the_spec_and_keys_may_come_from_a_command() -> None:
+    content = changed("deid.decisions", "private/decisions.json")
+    content["deid"]["key"] = "cmd:pass show project"
+    spec = parse_spec(content, folder=Path("/specs"))
+    assert spec.deid.decisions == Path("/specs/private/decisions.json")
+    assert spec.deid.key == "cmd:pass show project"

@@ -18,6 +18,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
+from curate.deid.audit_chain import audit_row
 from curate.deid.engine import deidentify_bytes
 from curate.deid.identifiers import Identifier
 from curate.deid.profile import load_profile
@@ -73,7 +74,17 @@ class _Maker:
         self.identifiers: set[Identifier] = set()
         self.rows: dict[str, list[dict[str, Any]]] = {
             name: []
-            for name in ("samples", "series", "volumes", "slices", "boxes", "points", "objects", "label_issues")
+            for name in (
+                "samples",
+                "series",
+                "volumes",
+                "slices",
+                "boxes",
+                "points",
+                "objects",
+                "label_issues",
+                "audit",
+            )
         }
 
     def add_patient(self, patient: int) -> None:
@@ -100,8 +111,9 @@ class _Maker:
 
     def tables(self) -> dict[str, pa.Table]:
         samples = schemas.CERVICAL_SAMPLES if self.task == "cervical" else schemas.LUMBAR_SAMPLES
+        known = {"samples": samples, "audit": schemas.FILE_AUDIT}
         return {
-            name: pa.Table.from_pylist(rows, samples if name == "samples" else getattr(schemas, name.upper()))
+            name: pa.Table.from_pylist(rows, known.get(name) or getattr(schemas, name.upper()))
             for name, rows in self.rows.items()
         }
 
@@ -145,6 +157,8 @@ class _Maker:
         instance = PSEUDONYMS.uid(f"{uid}.{k + 1}")
         key = f"dicom/{series['study_key']}/{series['series_key']}/0123456789abcdef/{instance}.dcm"
         self.store.put_new(key, result.content)
+        names = {"series_key": series["series_key"], "instance_key": instance}
+        self.rows["audit"].append(audit_row(result.audit, **names, options=["113100"], code_version="1"))
         self.rows["slices"].append(
             {
                 "series_key": series["series_key"],

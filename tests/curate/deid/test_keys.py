@@ -66,3 +66,37 @@ def test_the_public_profile_takes_no_key_and_every_other_one_needs_one(tmp_path:
     assert make_pseudonyms("basic", write(tmp_path / "k", KEY.hex().encode())) == Keyed(KEY)
     with pytest.raises(Misconfigured, match=r"deid\.key"):
         make_pseudonyms("basic", None)
+
+
+def test_a_command_writes_the_key_and_its_arguments_may_be_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "a key"
+    path.write_text(KEY.hex() + "\n")
+    assert load_key(f"cmd:cat '{path}'") == KEY
+
+
+def test_a_command_is_run_without_a_shell() -> None:
+    assert load_key("cmd:echo $HOME; this is raw text and no shell has seen it") == (
+        b"$HOME; this is raw text and no shell has seen it"
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["false", "true", "/no/such/program", "sh -c 'echo Quixotova >&2; exit 3'", "echo 'unclosed", " ", "echo abc"],
+)
+def test_a_command_that_gives_no_key_is_refused_and_its_words_are_not_shown(line: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load_key(f"cmd:{line}")
+    assert "Quixotova" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_command_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.deid.keys.COMMAND_SECONDS", 0.2)
+    with pytest.raises(Misconfigured, match="still at work"):
+        load_key("cmd:sleep 30")
+
+
+def test_a_command_that_floods_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="far more"):
+        load_key("cmd:head -c 70000 /dev/zero")

@@ -7,13 +7,13 @@ import pytest
 from curate.deid.elements import EXPLICIT_LITTLE, read_elements
 from curate.deid.encode import encode_element, encode_items
 from curate.deid.identifiers import Guard, Identifier
-from curate.deid.profile import compile_profile, load_profile
+from curate.deid.profile import load_profile
 from curate.deid.pseudonyms import Keyed, patient_key
-from curate.deid.walk import Subject, Walk
+from curate.deid.walk import Subject, Walk, rules_for
 from tests.support.deid_files import KEY
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-RULES = compile_profile(load_profile("basic"), CT)
+RULES = rules_for(load_profile("basic"), CT)
 KEYED = Keyed(KEY)
 PATIENT = patient_key(KEYED, patient_id="77", study_uid="1.2", site="a")
 SUBJECT = Subject(KEYED, "77", PATIENT, "a", KEYED.shift_days(PATIENT), keeps_ids=False)
@@ -90,4 +90,4 @@ def test_several_values_are_several_identifiers_and_times_are_none() -> None:
 def test_counts_name_what_was_done() -> None:
     content = encode_element(0x00080080, b"LO", b"X", EXPLICIT_LITTLE)
     content += encode_element(0x00091001, b"LO", b"X", EXPLICIT_LITTLE)
-    assert walked(content)[1].totals() == {"removed": 1, "private removed": 1}
+    assert walked(content)[1].totals() == {"removed": 1, "private removed: other creators": 1}

@@ -442,6 +442,14 @@ def test_a_header_that_breaks_the_profile_is_found_without_a_list_of_identifiers
     assert Kind.HEADER in kinds(verify_release(cervical))
 
 
+def test_the_second_reader_compares_what_objects_state_with_what_the_release_states(cervical: Path) -> None:
+    edit_json(cervical / "release.json", lambda about: about["deidentification"].update(options=[["113100", "Basic"]]))
+    reseal(cervical)
+    found = [finding for finding in verify_release(cervical) if finding.kind is Kind.HEADER]
+    assert found
+    assert all("other options than the release" in finding.detail for finding in found)
+
+
 def test_an_unknown_profile_is_a_finding(cervical: Path) -> None:
     edit_json(cervical / "release.json", lambda about: about["deidentification"].update(profile="none"))
     reseal(cervical)

@@ -1,0 +1,48 @@
+"""A headless Chromium for tests of pages: a new empty profile, no network, downloads into a folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+_ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--window-size=1360,1500",
+)
+
+
+def is_installed() -> bool:
+    return shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
+
+
+@contextmanager
+def open_page(page: Path, folder: Path) -> Iterator[Chrome]:
+    """``folder``: a new one, for the browser's profile and, under ``downloads``, what it saves."""
+    downloads = folder / "downloads"
+    downloads.mkdir(parents=True)
+    options = ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    for argument in (*_ARGUMENTS, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.unhandled_prompt_behavior = "accept"  # leaving a page with marks that were not saved
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = Chrome(options=options, service=ChromeService(executable_path=shutil.which("chromedriver")))
+    try:
+        browser.get(page.as_uri())
+        yield browser
+    finally:
+        browser.quit()
