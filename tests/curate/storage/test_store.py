@@ -115,5 +115,5 @@ def test_an_object_can_be_read_in_parts_and_stays_readable_while_it_is_replaced(
         stream.seek(5)
         store.put("view", b"something else")
         assert stream.read() == b"56789"
-    with pytest.raises(FileNotFoundError, match="^none$"):
+    with pytest.raises(FileNotFoundError, match=r"^none$"):
         store.open("none")
