@@ -28,6 +28,7 @@ from pipelines.watch import Watch
 from pipelines.workspace import Workspace, volume_parameters
 
 PLAN_KEY = "catalogue/plan.parquet"
+LEAST_UNITS = 16  # of a plan that has as many items
 PLAN = pa.schema(
     [
         ("unit", pa.string()),
@@ -71,8 +72,13 @@ def make_plan(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch
 
 
 def cut(stage: str, items: Sequence[Item], runtime: Runtime) -> tuple[Unit, ...]:
-    """Units of about the size that the spec asks for. The same items give the same units, whatever is settled."""
-    return tuple(pack(stage, items, target_cost=runtime.unit_megabytes * 2**20, lanes=lane_bytes(runtime)))
+    """Units of about the size that the spec asks for, smaller where a small archive would keep only few workers busy.
+
+    The same items give the same units, whatever is settled and whoever works.
+    """
+    share = sum(item.cost for item in items) // LEAST_UNITS
+    target = min(runtime.unit_megabytes * 2**20, max(share, 1))
+    return tuple(pack(stage, items, target_cost=target, lanes=lane_bytes(runtime)))
 
 
 def without_settled(units: Sequence[Unit], settled: Mapping[str, ItemOutcome]) -> tuple[Unit, ...]:

@@ -31,21 +31,27 @@ def settled(*some: Item) -> dict[str, ItemOutcome]:
 
 
 def test_units_hold_about_what_the_spec_asks_for() -> None:
-    units = cut("volumes", items(10), RUNTIME)
-    assert [len(unit.items) for unit in units] == [2, 2, 2, 2, 2]
+    units = cut("volumes", items(100), RUNTIME)
+    assert {len(unit.items) for unit in units} == {2}
     assert {unit.memory for unit in units} == {512 * 2**20}
 
 
+def test_a_small_archive_is_cut_finely_enough_for_many_workers() -> None:
+    assert [len(unit.items) for unit in cut("volumes", items(10), RUNTIME)] == [1] * 10
+    few_large = Runtime(unit_megabytes=1000)
+    assert 16 <= len(cut("volumes", items(100), few_large)) <= 20
+
+
 def test_the_same_items_give_the_same_units_whatever_is_settled() -> None:
-    units = cut("volumes", items(10), RUNTIME)
-    left = without_settled(units, settled(*items(10)[:4]))
+    units = cut("volumes", items(100), RUNTIME)
+    left = without_settled(units, settled(*items(100)[:4]))
     assert left == units[2:]
 
 
 def test_a_settled_item_is_not_done_again_when_its_unit_is() -> None:
-    units = cut("volumes", items(4), RUNTIME)
-    left = without_settled(units, settled(items(4)[0]))
-    assert [[item.key for item in unit.items] for unit in left] == [["series-001"], ["series-002", "series-003"]]
+    units = cut("volumes", items(100), RUNTIME)
+    left = without_settled(units, settled(items(100)[0]))
+    assert [[item.key for item in unit.items] for unit in left[:2]] == [["series-001"], ["series-002", "series-003"]]
     assert left[0].id != units[0].id
     assert left[1] == units[1]
 
