@@ -124,9 +124,9 @@ class Release(Section):
 class Train(Section):
     """The baseline's settings."""
 
-    epochs: int = Field(default=8, ge=1)
-    batch_size: int = Field(default=16, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=4, ge=1)  # studies over all workers
+    learning_rate: float = Field(default=3e-3, gt=0.0, lt=1.0)
     workers: int = Field(default=2, ge=1)
     seed: int = 0
 
