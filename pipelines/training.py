@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from curate.errors import Misconfigured
 from pipelines.join import read_manifests
 from pipelines.spec import Spec
 from pipelines.train import Step, TrainResult, TrainSettings, train
@@ -19,10 +18,7 @@ def train_spec(spec: Spec, workspace: Workspace, on_step: Callable[[Step], None]
 
     Raises ``Misconfigured`` when no run has finished or torch is not installed.
     """
-    try:
-        manifests = read_manifests(workspace)
-    except FileNotFoundError:
-        raise Misconfigured(f"{spec.store} holds no manifests yet: `curate run` first") from None
+    manifests = read_manifests(spec, workspace)
     return train(
         spec.task,
         workspace.store.url,

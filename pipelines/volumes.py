@@ -23,7 +23,7 @@ from cluster.outcomes import Output
 from cluster.units import Item
 from curate.deid import Identifier, deidentify_bytes
 from curate.deid.leaks import LeakScanner
-from curate.dicom import Limits, SourceReader, Volume, assemble, decode_slice
+from curate.dicom import Limits, SourceReader, Volume, assemble, decode_slice, read_header
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.stacks import Stack
 from curate.errors import Quarantined, Rejected
@@ -77,6 +77,7 @@ class Material:
     files: Mapping[str, bytes]
     slices: Mapping[str, DecodedSlice]
     identifiers: frozenset[Identifier]
+    equipment: Mapping[str, Json]  # SERIES columns, from a de-identified header
     actions: Counter[str]
     digest: str  # keyed, of all source bytes
 
@@ -136,7 +137,8 @@ class Builder:
                 slices[row["instance_key"]] = decode_slice(raw)
                 identifiers |= clean.identifiers
                 actions.update(dict(clean.audit.counts))
-        return Material(files, slices, frozenset(identifiers), actions, digest_json(sorted(digests)))
+        equipment = describe_equipment(files[rows[0]["instance_key"]])
+        return Material(files, slices, frozenset(identifiers), equipment, actions, digest_json(sorted(digests)))
 
     def _normalise(self, stack: Stack, material: Material, mask_path: Path | None) -> Normalised:
         decoded = (material.slices[piece.key] for piece in stack.slices)
@@ -185,6 +187,7 @@ class Builder:
             "volumes": list(records),
             "objects": objects,
             "slices": outputs[-1].key,
+            "equipment": dict(material.equipment),
             "mask_faults": sorted({volume.mask_fault for volume in volumes if volume.mask_fault is not None}),
             "deidentification": dict(sorted(material.actions.items())),
         }
@@ -230,6 +233,13 @@ class Builder:
             for position, piece in enumerate(volume.source.stack.slices)
         ]
         return pa.Table.from_pylist(rows, schema=SLICES)
+
+
+def describe_equipment(clean: bytes) -> dict[str, Json]:
+    """What the manifest says of scanner and patient, read from a file that is de-identified already."""
+    header = read_header(clean, len(clean))
+    names = ("manufacturer", "manufacturer_model_name", "patient_sex")
+    return {name: None if header[name] is None else str(header[name]) for name in names}
 
 
 def mask_on(grid: Grid, path: Path | None) -> tuple[dict[str, NDArray[np.uint8]], str | None]:

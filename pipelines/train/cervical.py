@@ -42,8 +42,14 @@ class Cervical:
         truth = batch.targets.clamp(min=0)
         weights = torch.tensor(_WEIGHTS, device=logits.device)[torch.arange(len(self.targets)), truth]
         weights = weights * (batch.targets >= 0) * batch.weight.unsqueeze(1)
-        losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), truth.float(), reduction="none")
-        return Losses((weights * losses).sum(), weights.sum(), *guide(looks.float(), batch))
+        losses = weights * nn.functional.binary_cross_entropy_with_logits(
+            logits.float(), truth.float(), reduction="none"
+        )
+        # the patient outweighs all vertebrae together, and says least about where to look: vertebrae teach once more
+        judged = (batch.targets[:, 1:] >= 0) * batch.weight.unsqueeze(1)
+        return Losses(
+            losses.sum(), weights.sum(), *guide(looks.float(), batch), places=losses[:, 1:].sum(), judged=judged.sum()
+        )
 
     def answers(self, outputs: Outputs) -> torch.Tensor:
         fractured = torch.sigmoid(outputs[0].double())

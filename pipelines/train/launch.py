@@ -23,6 +23,7 @@ from pipelines.train.task import Answers
 _ENVIRONMENT = {  # what Ray Train reads in this process when a run starts
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # the controller would sleep two seconds before it sees the end
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",  # importing torch on a loaded machine takes longer than a minute
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",

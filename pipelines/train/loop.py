@@ -25,7 +25,8 @@ from pipelines.train.checkpoint import Record, load_checkpoint, save_checkpoint
 from pipelines.train.settings import Step, TrainSettings
 from pipelines.train.task import Answers, Constants, Losses, Task
 
-GUIDANCE = 0.3  # weight of looking where readers looked, against the challenge's loss
+_GUIDANCE = 1.0  # weight of looking where readers looked, against the challenge's loss
+_PLACES = 0.5  # weight of judging each crop by itself
 _WARM_UP = 0.2  # share of the steps in which the learning rate rises
 _CLIP = 1.0
 _CHECKPOINTS = 4  # in a run
@@ -137,23 +138,23 @@ def _step(
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=batch.crops.is_cuda):
         outputs = model(batch.crops, batch.present)
     losses = task.losses(outputs, batch)
-    challenge, weight, guided = _totals(losses, world)
-    # DDP averages over ranks what should be a sum over them, hence the factor
-    total = losses.challenge / weight + GUIDANCE * losses.guidance / (guided + 1)
+    challenge, weight, guided, judged = _totals(losses, world)
+    total = losses.challenge / weight + _GUIDANCE * losses.guidance / (guided + 1) + _PLACES * losses.places / judged
     optimiser.zero_grad(set_to_none=True)
-    (total * world).backward()  # type: ignore[no-untyped-call]
+    (total * world).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean over ranks; this is a sum
     nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
     optimiser.step()
     return challenge / weight
 
 
-def _totals(losses: Losses, world: int) -> tuple[float, float, float]:
-    """Challenge loss, its weight and the number of guided crops, over all ranks."""
-    sums = torch.stack([losses.challenge.detach(), losses.weight, losses.guided]).double()
+def _totals(losses: Losses, world: int) -> tuple[float, float, float, float]:
+    """Challenge loss, its weight, and the numbers of guided and of judged crops, over all ranks."""
+    parts = (losses.challenge.detach(), losses.weight, losses.guided, losses.judged)
+    sums = torch.stack([part.double() for part in parts])
     if world > 1:
         dist.all_reduce(sums)
-    challenge, weight, guided = sums.tolist()
-    return challenge, max(weight, 1e-9), guided
+    challenge, weight, guided, judged = sums.tolist()
+    return challenge, max(weight, 1e-9), guided, max(judged, 1.0)
 
 
 def _checkpoint(

@@ -51,7 +51,8 @@ class Lumbar:
         weights = torch.tensor(GRADE_WEIGHTS, device=scores.device)[truth] * graded
         chosen = scores.float().gather(2, truth.unsqueeze(2)).squeeze(2)
         weights = weights * torch.tensor(np.where(_SPINAL, 2.0, 1.0), device=scores.device, dtype=weights.dtype)
-        return Losses(-(weights * chosen).sum(), weights.sum(), *guide(looks.float(), batch))
+        nothing = scores.new_zeros(())
+        return Losses(-(weights * chosen).sum(), weights.sum(), *guide(looks.float(), batch), nothing, nothing)
 
     def answers(self, outputs: Outputs) -> torch.Tensor:
         return torch.softmax(outputs[0].double(), dim=2)

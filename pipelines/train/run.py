@@ -22,7 +22,7 @@ from pipelines.train.lumbar import Lumbar
 from pipelines.train.settings import OnStep, Step, TrainResult, TrainSettings
 from pipelines.train.task import Labels, Score, Task
 
-_VERSION = 1  # raise it when the same settings and samples would train another model
+_VERSION = 2  # raise it when the same settings and samples would train another model
 _TASKS: Mapping[str, type[Cervical] | type[Lumbar]] = {"cervical": Cervical, "lumbar": Lumbar}
 
 

@@ -20,7 +20,7 @@ class TrainSettings:
 
     epochs: int = 30
     batch_size: int = 4
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     workers: int = 2
     seed: int = 0
 

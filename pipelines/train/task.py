@@ -26,14 +26,17 @@ Outputs = tuple[torch.Tensor, torch.Tensor]  # what the model says of each targe
 class Losses:
     """Sums over the studies of a batch, each with what to divide it by: scalars.
 
-    ``challenge``: the challenge's own loss and its weights. ``guidance``: how far the model looked away from where the
-    readers saw the finding, and how many crops say so.
+    ``challenge``: the challenge's own loss and its weights; the only one that counts. The others teach. ``guidance``:
+    how far the model looked away from where the readers saw the finding, and how many crops say so. ``places``: the
+    loss of each crop judged by itself, and how many were.
     """
 
     challenge: torch.Tensor
     weight: torch.Tensor
     guidance: torch.Tensor
     guided: torch.Tensor
+    places: torch.Tensor
+    judged: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)

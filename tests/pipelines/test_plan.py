@@ -20,6 +20,7 @@ from pipelines.watch import Watch
 from tests.support.curated import Curated
 
 RUNTIME = Runtime(unit_megabytes=1, lanes_megabytes=(512, 1024))
+LANES = lane_bytes(RUNTIME, 2**40)
 
 
 def items(count: int, *, megabytes: float = 0.4) -> list[Item]:
@@ -31,25 +32,25 @@ def settled(*some: Item) -> dict[str, ItemOutcome]:
 
 
 def test_units_hold_about_what_the_spec_asks_for() -> None:
-    units = cut("volumes", items(100), RUNTIME)
+    units = cut("volumes", items(100), RUNTIME, LANES)
     assert {len(unit.items) for unit in units} == {2}
     assert {unit.memory for unit in units} == {512 * 2**20}
 
 
 def test_a_small_archive_is_cut_finely_enough_for_many_workers() -> None:
-    assert [len(unit.items) for unit in cut("volumes", items(10), RUNTIME)] == [1] * 10
+    assert [len(unit.items) for unit in cut("volumes", items(10), RUNTIME, LANES)] == [1] * 10
     few_large = Runtime(unit_megabytes=1000)
-    assert 16 <= len(cut("volumes", items(100), few_large)) <= 20
+    assert 16 <= len(cut("volumes", items(100), few_large, LANES)) <= 20
 
 
 def test_the_same_items_give_the_same_units_whatever_is_settled() -> None:
-    units = cut("volumes", items(100), RUNTIME)
+    units = cut("volumes", items(100), RUNTIME, LANES)
     left = without_settled(units, settled(*items(100)[:4]))
     assert left == units[2:]
 
 
 def test_a_settled_item_is_not_done_again_when_its_unit_is() -> None:
-    units = cut("volumes", items(100), RUNTIME)
+    units = cut("volumes", items(100), RUNTIME, LANES)
     left = without_settled(units, settled(items(100)[0]))
     assert [[item.key for item in unit.items] for unit in left[:2]] == [["series-001"], ["series-002", "series-003"]]
     assert left[0].id != units[0].id
@@ -57,11 +58,16 @@ def test_a_settled_item_is_not_done_again_when_its_unit_is() -> None:
 
 
 def test_a_settled_plan_leaves_nothing() -> None:
-    assert without_settled(cut("volumes", items(5), RUNTIME), settled(*items(5))) == ()
+    assert without_settled(cut("volumes", items(5), RUNTIME, LANES), settled(*items(5))) == ()
 
 
 def test_lanes_are_given_in_bytes() -> None:
-    assert lane_bytes(RUNTIME) == (512 * 2**20, 1024 * 2**20)
+    assert lane_bytes(RUNTIME, 2**40) == (512 * 2**20, 1024 * 2**20)
+
+
+def test_a_lane_that_no_machine_holds_is_left_out() -> None:
+    assert lane_bytes(RUNTIME, 700 * 2**20) == (512 * 2**20,)
+    assert lane_bytes(RUNTIME, 300 * 2**20) == (300 * 2**20,)
 
 
 @pytest.fixture

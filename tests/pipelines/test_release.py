@@ -162,7 +162,7 @@ def test_the_digest_of_a_spec_tells_what_decides_a_result_from_what_does_not(cer
 
 
 def test_manifests_are_read_back_as_they_were_joined(curated: Curated) -> None:
-    manifests = read_manifests(curated.workspace)
+    manifests = read_manifests(curated.spec, curated.workspace)
     assert set(manifests) == set(NAMES)
     for name in NAMES:
         assert manifests[name].equals(curated.manifest(name)), name
