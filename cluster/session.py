@@ -99,7 +99,7 @@ def start(address: str | None = None, workers: int | None = None) -> Iterator[Se
 
 
 def _knock(address: str) -> None:
-    """Raises ``Misconfigured`` when nobody listens at ``host:port`` or ``ray://host:port``: Ray itself would wait long."""
+    """Raises ``Misconfigured`` when nobody listens at ``host:port`` or ``ray://host:port``; Ray would wait long."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():  # "auto" and the like: Ray looks for itself
         return

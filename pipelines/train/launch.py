@@ -28,6 +28,7 @@ _ENVIRONMENT = {  # what Ray Train reads in this process when a run starts
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+_ONE_NODE = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}  # the node that would be lost is this one
 _POLL_S = 0.1
 
 
@@ -46,6 +47,7 @@ def run_on_ray(assignment: Assignment, folder: Path, on_step: OnStep) -> tuple[A
 
 
 def _fit(assignment: Assignment, folder: Path, on_step: OnStep) -> tuple[Answers, Path]:
+    import ray
     from ray.util.queue import Queue
 
     told = Queue(actor_options={"num_cpus": 0})
@@ -59,14 +61,15 @@ def _fit(assignment: Assignment, folder: Path, on_step: OnStep) -> tuple[Answers
             outcome.append(error)
 
     thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
-            _pass_on(told, on_step, wait=True)
-        _pass_on(told, on_step, wait=False)
-    finally:
-        told.shutdown(force=True)  # ranks that still run fail at their next step, which ends the run
-        thread.join(timeout=10)
+    with _environment(_ONE_NODE if len(ray.nodes()) == 1 else {}):
+        thread.start()
+        try:
+            while thread.is_alive():
+                _pass_on(told, on_step, wait=True)
+            _pass_on(told, on_step, wait=False)
+        finally:
+            told.shutdown(force=True)  # ranks that still run fail at their next step, which ends the run
+            thread.join(timeout=10)
     result = outcome[0]
     if isinstance(result, Exception):
         raise _cause(result) from None
