@@ -61,7 +61,8 @@ def _fit(assignment: Assignment, folder: Path, on_step: OnStep) -> tuple[Answers
             outcome.append(error)
 
     thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-    with _environment(_ONE_NODE if len(ray.nodes()) == 1 else {}):
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    with _environment(_ONE_NODE if len(nodes) == 1 else {}):
         thread.start()
         try:
             while thread.is_alive():
