@@ -22,7 +22,7 @@ from curate.deid.pixels import clear_unused_bits, trim_native
 from curate.deid.profile import Profile, compile_profile
 from curate.deid.pseudonyms import Pseudonyms, patient_key
 from curate.deid.walk import Subject, Walk
-from curate.errors import Misconfigured, Quarantined
+from curate.errors import Misconfigured, Quarantined, Rejected
 from curate.reasons import Reason
 
 
@@ -95,7 +95,9 @@ def _subject(header: Header, profile: Profile, pseudonyms: Pseudonyms, site: str
 
 def _check_pixels(header: Header, encoded: dict[int, bytes], counts: Counter[str]) -> None:
     """Cut and clear native pixels in place; leave encapsulated ones alone."""
-    tag = next(tag for tag in header.by_tag if tag in PIXEL_TAGS)
+    tag = next((tag for tag in header.by_tag if tag in PIXEL_TAGS), None)
+    if tag is None:
+        raise Rejected(Reason.NOT_AN_IMAGE, "no pixel data")
     element = header.by_tag[tag]
     layout = header.pixels
     if header.file.is_native and element.undefined:

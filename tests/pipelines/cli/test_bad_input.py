@@ -84,6 +84,11 @@ def test_the_text_of_an_unforeseen_error_is_not_shown(
     assert "Doe" not in text
 
 
+def _hear_ctrl_c() -> None:
+    """Where the tests themselves run in the background, their children would be deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_in_the_middle_stops_at_once_and_the_next_run_ends_with_the_same_bytes(
     lumbar: Curated, tmp_path: Path
 ) -> None:
@@ -91,7 +96,9 @@ def test_ctrl_c_in_the_middle_stops_at_once_and_the_next_run_ends_with_the_same_
     text = (folder / "spec.toml").read_text()
     (folder / "spec.toml").write_text(f"{text}\n[runtime]\nunit_megabytes = 1\n")
     command = [CURATE, "run", folder / "spec.toml", "--workers", "1"]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_hear_ctrl_c
+    )
     receipts = folder / "store/ledger/volumes"
     deadline = time.monotonic() + 240
     while not (receipts.is_dir() and os.listdir(receipts)) and started.poll() is None:
