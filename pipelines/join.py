@@ -153,13 +153,18 @@ def _lumbar(files: LumbarLabelFiles, workspace: Workspace, tables: Tables, split
 
 
 def _settled(row: dict[str, Any], outcome: ItemOutcome | None) -> dict[str, Any]:
-    """The catalogue's row with its final status; a series that the headers rejected has no outcome."""
+    """The catalogue's row with its final status; a series that the headers rejected has no outcome.
+
+    The catalogue's fingerprint knows file times, to notice change; the manifest's is of content alone, or null.
+    """
     if outcome is None:
-        return row
+        return {**row, "fingerprint": None}
     reason = None if outcome.reason is None else outcome.reason.value
     equipment = outcome.record.get("equipment")
     known = dict(equipment) if isinstance(equipment, Mapping) else {}
-    return {**row, **known, "status": outcome.status.value, "reason": reason, "detail": outcome.detail}
+    made_of = outcome.record.get("made_of")
+    ending = {"status": outcome.status.value, "reason": reason, "detail": outcome.detail}
+    return {**row, **known, **ending, "fingerprint": None if made_of is None else str(made_of)}
 
 
 def _volumes(done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:

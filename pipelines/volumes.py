@@ -186,6 +186,7 @@ class Builder:
         record: dict[str, Json] = {
             "volumes": list(records),
             "objects": objects,
+            "made_of": folder.rsplit("/", 1)[-1],
             "slices": outputs[-1].key,
             "equipment": dict(material.equipment),
             "mask_faults": sorted({volume.mask_fault for volume in volumes if volume.mask_fault is not None}),

@@ -81,7 +81,7 @@ SERIES = pa.schema(  # catalogue and manifests: one row a series; the manifest's
         ("status", pa.string()),  # catalogue: accepted | rejected; manifest: done | rejected | quarantined
         ("reason", pa.string()),
         ("detail", pa.string()),
-        ("fingerprint", pa.string()),
+        ("fingerprint", pa.string()),  # catalogue: of headers, sizes and times; manifest: of content, null if not done
     ]
 )
 
