@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from cluster.threads import one_thread_each
 from curate.errors import Misconfigured, Unavailable
 
 OBJECT_STORE_BYTES = 80 << 20  # near Ray's least: only receipts' counts and the job travel, never pixels
+
+KNOCK_SECONDS = 5.0
 
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as Ray's own warning about it asks
@@ -55,6 +58,8 @@ def start(address: str | None = None, workers: int | None = None) -> Iterator[Se
     if workers is not None and workers < 1:
         raise Misconfigured("workers: expected 1 or more")
     embedded = address in (None, "local")
+    if address is not None and not embedded:
+        _knock(address)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_environment(_QUIET | (_EMBEDDED | one_thread_each() if embedded else {})))
         import ray  # after the environment is set: Ray reads some of it when imported
@@ -91,6 +96,17 @@ def start(address: str | None = None, workers: int | None = None) -> Iterator[Se
             raise Misconfigured(f"no Ray cluster can be attached to at the address given ({kind})") from None
         with _terminable():
             yield session
+
+
+def _knock(address: str) -> None:
+    """Raises ``Misconfigured`` when nobody listens at ``host:port`` or ``ray://host:port``; Ray would wait long."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # "auto" and the like: Ray looks for itself
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, OverflowError):
+        raise Misconfigured("no Ray cluster listens at the address given") from None
 
 
 def _describe(ray: Any, workers: int | None, embedded: bool) -> Session:

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     EMPTY_FILE = "empty_file", "The file has no bytes."
     NOT_DICOM = "not_dicom", "The file is not DICOM."
     TRUNCATED_FILE = "truncated_file", "The file ends before its header or its pixel data do."
+    NOT_PERMITTED = "not_permitted", "The file is there and may not be read: its permissions forbid it."
     UNREADABLE_HEADER = "unreadable_header", "The DICOM header breaks the encoding rules and cannot be parsed."
     UNREADABLE_ARCHIVE = "unreadable_archive", "The zip or tar file itself is damaged or encrypted."
     UNSAFE_NAME = "unsafe_name", "The archive member has an absolute path, a '..' part, or is a link or device."

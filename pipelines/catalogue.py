@@ -20,7 +20,7 @@ from cluster.units import Item
 from curate.deid import Pseudonyms
 from curate.dicom import BadFile, FileRef, Limits, SourceReader, list_archive
 from curate.dicom.headers import read_source_header
-from curate.errors import Misconfigured
+from curate.errors import Misconfigured, Unavailable
 from curate.identity import Json, canonical_json, digest_json, fingerprint
 from curate.manifests import read_table, sort_rows, table_bytes
 from curate.manifests.schemas import FILES, INSTANCES
@@ -49,6 +49,11 @@ LISTING = pa.schema(  # private: every file of every archive
 )
 SOURCES = pa.schema(  # private: where the file behind a key lies
     [*_PLACE, ("series_key", pa.string()), ("header_bytes", pa.int64())]
+)
+HEADERS = (
+    pa.schema(  # private: what a chunk's scan knows of a file; where it lies is said by the listing, which may move
+        [("file_key", pa.string()), ("series_key", pa.string()), ("header_bytes", pa.int64())]
+    )
 )
 _IDS = ("study_key", "series_key", "instance_key")
 
@@ -99,14 +104,16 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
         listed = read_table(workspace.private, listing_key, filters=pc.field("chunk") == item.key).to_pylist()
         instances: list[dict[str, Any]] = []
         files: list[dict[str, Any]] = []
-        sources: list[dict[str, Any]] = []
+        headers: list[dict[str, Any]] = []
         with SourceReader(limits, indexes=Path(workspace.private.url, "indexes")) as reader:
             for row in listed:
                 layout = layouts.get(row["site"])
                 keyed, header_bytes = read_keyed(reader, row, None if layout is None else str(layout), workspace)
                 if keyed["reason"] is None:
                     instances.append(keyed)
-                    sources.append({**row, "series_key": keyed["series_key"], "header_bytes": header_bytes})
+                    headers.append(
+                        {"file_key": row["file_key"], "series_key": keyed["series_key"], "header_bytes": header_bytes}
+                    )
                 else:
                     files.append(keyed)
         name = item.fingerprint[:16]
@@ -114,8 +121,8 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
             _publish(workspace, f"catalogue/parts/{name}/instances.parquet", instances, INSTANCES),
             _publish(workspace, f"catalogue/parts/{name}/files.parquet", files, FILES),
         )
-        table = pa.Table.from_pylist(sources, schema=SOURCES)
-        workspace.private.put_new(f"parts/{name}.parquet", table_bytes(sort_rows(table, ("file_key",))))
+        table = pa.Table.from_pylist(headers, schema=HEADERS)
+        workspace.private.put_new(headers_key(item.fingerprint), table_bytes(sort_rows(table, ("file_key",))))
         return Done(outputs, {"instances": len(instances), "files": len(files)})
 
     return work
@@ -144,6 +151,11 @@ def read_keyed(
     return instance, len(header_bytes)
 
 
+def headers_key(fingerprint: str) -> str:
+    """The private part of a scanned chunk."""
+    return f"parts/{fingerprint[:16]}.parquet"
+
+
 def file_ref(row: Mapping[str, Any]) -> FileRef:
     """Where a file lies, from a row of LISTING or SOURCES."""
     return FileRef(row["archive"], row["member"], row["size"], row["offset"], row["modified_ns"])
@@ -167,8 +179,8 @@ def _list_site(site: Site, spec: Spec, pseudonyms: Pseudonyms) -> Iterator[dict[
                 for each in batch:
                     row = _listed(each, f"{site.name}/{number}", pseudonyms)
                     yield {**row, "chunk": f"{site.name}.{number}.{chunk:06d}", "site": site.name}
-        except Misconfigured as error:
-            raise Misconfigured(f"sites.{site.name}.archives.{number}: {archive}: {error}") from None
+        except (Misconfigured, Unavailable) as error:
+            raise type(error)(f"sites.{site.name}.archives.{number}: {archive}: {error}") from None
 
 
 def _listed(found: FileRef | BadFile, archive: str, pseudonyms: Pseudonyms) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from cluster.events import EventLog
@@ -41,7 +42,10 @@ class Shown:
 
 
 def show(folder: Path, task: Task, session: Session, watch: Watch, say: Say) -> Shown:
-    """Make an archive under ``folder``, curate, release, verify, train. Raises ``DemoFailed`` on any finding."""
+    """Make an archive ``folder/TASK`` and curate, release, verify and train by the ready spec of the demo.
+
+    Raises ``DemoFailed`` when the release does not pass its verification.
+    """
     seconds: dict[str, float] = {}
 
     def timed(stage: str, began: float) -> None:
@@ -49,11 +53,14 @@ def show(folder: Path, task: Task, session: Session, watch: Watch, say: Say) -> 
 
     say(f"{task}: drawing {STUDIES} studies of {SITES} sites, some of them broken, all with identifiers")
     began = time.monotonic()
-    made = make_phantoms(
-        folder, task=task, sites=SITES, studies=STUDIES, seed=SEED, defects=True, identifiers=True, matrix=MATRIX
+    archive = folder / task
+    make_phantoms(
+        archive, task=task, sites=SITES, studies=STUDIES, seed=SEED, defects=True, identifiers=True, matrix=MATRIX
     )
     timed("phantoms", began)
-    spec = read_spec(made.spec)
+    spec_file = folder / f"{task}.toml"
+    spec_file.write_text(resources.files("pipelines.specs").joinpath(f"demo-{task}.toml").read_text("utf-8"), "utf-8")
+    spec = read_spec(spec_file)
     workspace = open_workspace(spec)
     with EventLog(workspace.store) as events:
         stages = Watch(watch.console, events)

@@ -12,14 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.outcomes import ItemOutcome
+from cluster.outcomes import ItemOutcome, Status
 from curate.dicom.series import SortedSeries, estimate_memory, sort_out
 from curate.errors import Rejected
 from curate.identity import digest_json
 from curate.manifests import read_table, sort_rows, table_bytes, write_table
 from curate.manifests.schemas import FILES, INSTANCES, SERIES
 from curate.reasons import Reason
-from pipelines.catalogue import SOURCES
+from pipelines.catalogue import HEADERS, SOURCES, headers_key
 from pipelines.workspace import Workspace
 
 INSTANCES_KEY, SERIES_KEY, FILES_KEY = (f"catalogue/{name}.parquet" for name in ("instances", "series", "files"))
@@ -27,13 +27,19 @@ SOURCES_KEY = "sources.parquet"
 _IDENTITY = ("site", "patient_key", "study_key")
 
 
-def group(workspace: Workspace, parts: Iterable[ItemOutcome], parameters: Mapping[str, Any]) -> pa.Table:
+def group(
+    workspace: Workspace, listing_key: str, parts: Iterable[ItemOutcome], parameters: Mapping[str, Any]
+) -> pa.Table:
     """Write the catalogue's tables from the parts that the catalogue stage made; return the SERIES rows.
 
-    ``parameters``: those of the volumes stage; how series are judged is under ``sorting``, see ``sort_series``.
+    ``parameters``: those of the volumes stage; how series are judged is under ``sorting``, see ``sort_series``. Files
+    of a chunk that could not be scanned are named one by one, with the chunk's reason.
     """
-    names = sorted(part.fingerprint[:16] for part in parts)
+    outcomes = {part.key: part for part in parts}
+    done = sorted(part.fingerprint for part in outcomes.values() if part.status is Status.DONE)
+    names = [mark[:16] for mark in done]
     store, private = workspace.store, workspace.private
+    listing = read_table(private, listing_key)
     rows = _concatenate(INSTANCES, (read_table(store, f"catalogue/parts/{name}/instances.parquet") for name in names))
     instances: list[dict[str, Any]] = []
     series: list[dict[str, Any]] = []
@@ -42,8 +48,15 @@ def group(workspace: Workspace, parts: Iterable[ItemOutcome], parameters: Mappin
         placed, verdict = _settle(list(members), parameters)
         instances += placed
         series.append(verdict)
-    files = _concatenate(FILES, (read_table(store, f"catalogue/parts/{name}/files.parquet") for name in names))
-    sources = _concatenate(SOURCES, (read_table(private, f"parts/{name}.parquet") for name in names))
+    files = _concatenate(
+        FILES,
+        (
+            *(read_table(store, f"catalogue/parts/{name}/files.parquet") for name in names),
+            _unscanned(listing, outcomes),
+        ),
+    )
+    headers = _concatenate(HEADERS, (read_table(private, headers_key(mark)) for mark in done))
+    sources = listing.join(headers, keys="file_key", join_type="inner").select(SOURCES.names).cast(SOURCES)
     write_table(store, INSTANCES_KEY, pa.Table.from_pylist(instances, schema=INSTANCES))
     write_table(store, FILES_KEY, files)
     private.put(SOURCES_KEY, table_bytes(sort_rows(sources, ("series_key", "file_key"))))
@@ -70,10 +83,8 @@ def sort_series(rows: Sequence[Mapping[str, Any]], sorting: Mapping[str, Any]) -
 
 def _settle(rows: list[dict[str, Any]], parameters: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     first = rows[0]
-    verdict = {name: first[name] for name in (*_IDENTITY, "series_key", "modality", "manufacturer")}
+    verdict = {name: first[name] for name in (*_IDENTITY, "series_key", "modality")}
     verdict |= {
-        "manufacturer_model_name": first["manufacturer_model_name"],
-        "patient_sex": first["patient_sex"],
         "instances": len(rows),
         "size_bytes": sum(row["size_bytes"] for row in rows),
         "fingerprint": digest_json(sorted(f"{row['header_digest']}{row['stamp']}" for row in rows)),
@@ -110,6 +121,17 @@ def _bounding_spacing(parameters: Mapping[str, Any]) -> list[float | None]:
     if parameters["orientation"] == "radiological":
         return spacing
     return [min((each for each in spacing if each is not None), default=None)] * 3
+
+
+def _unscanned(listing: pa.Table, outcomes: Mapping[str, ItemOutcome]) -> pa.Table:
+    """FILES rows of the chunks that ended otherwise than done."""
+    rows = []
+    for row in listing.to_pylist():
+        outcome = outcomes[row["chunk"]]
+        if outcome.reason is not None:
+            detail = f"its chunk of the header scan: {outcome.detail}"
+            rows.append({**row, "size_bytes": row["size"], "reason": outcome.reason.value, "detail": detail})
+    return pa.Table.from_pylist([{name: row[name] for name in FILES.names} for row in rows], schema=FILES)
 
 
 def _concatenate(schema: pa.Schema, tables: Iterable[pa.Table]) -> pa.Table:

@@ -6,12 +6,15 @@ bytes stand there.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from cluster.outcomes import ItemOutcome
+from curate.errors import Misconfigured
+from curate.identity import Json, canonical_json
 from curate.labels import (
     Issue,
     issues_table,
@@ -43,12 +46,14 @@ from curate.manifests.schemas import (
     VOLUMES,
 )
 from curate.reasons import Reason
+from curate.storage import sha256_bytes
 from pipelines.grouping import FILES_KEY
 from pipelines.spec import CervicalLabelFiles, CervicalSpec, LumbarLabelFiles, LumbarSpec, Spec
-from pipelines.workspace import Workspace
+from pipelines.workspace import Workspace, curation_digest
 
 Tables = dict[str, pa.Table]
 
+JOINED_KEY = "manifests/joined.json"  # written last: which spec the tables are of, and their digests
 NAMES = ("series", "volumes", "slices", "samples", "boxes", "points", "objects", "label_issues", "files", "audit")
 
 
@@ -83,14 +88,29 @@ def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[s
         case LumbarSpec(labels=LumbarLabelFiles() as files):
             tables |= _lumbar(files, workspace, tables, splits)
     tables["label_issues"] = pa.concat_tables([tables["label_issues"], _mask_issues(done)])
-    for name in NAMES:
-        write_table(workspace.store, f"manifests/{name}.parquet", tables[name])
+    written = {name: write_table(workspace.store, f"manifests/{name}.parquet", tables[name]).sha256 for name in NAMES}
+    mark: dict[str, Json] = {"curation": curation_digest(spec, workspace), "tables": dict(written)}
+    workspace.store.put(JOINED_KEY, canonical_json(mark))
     return tables
 
 
-def read_manifests(workspace: Workspace) -> Tables:
-    """What ``join`` wrote last. Raises ``FileNotFoundError`` when no run has finished."""
-    return {name: read_table(workspace.store, f"manifests/{name}.parquet") for name in NAMES}
+def read_manifests(spec: Spec, workspace: Workspace) -> Tables:
+    """What ``join`` wrote last.
+
+    Raises ``Misconfigured`` when no run has finished, or the last one was of another spec or did not end: its tables
+    are not what this spec says.
+    """
+    store = workspace.store
+    try:
+        mark = json.loads(store.get(JOINED_KEY))
+    except FileNotFoundError:
+        raise Misconfigured(f"{spec.store} holds no manifests yet: `curate run` first") from None
+    if mark["curation"] != curation_digest(spec, workspace):
+        raise Misconfigured("the manifests were made by a run of another spec: `curate run` this one first")
+    keys = {name: f"manifests/{name}.parquet" for name in NAMES}
+    if any(sha256_bytes(store.get(key)) != mark["tables"][name] for name, key in keys.items()):
+        raise Misconfigured("the manifests are not those of the last run that ended: `curate run` again")
+    return {name: read_table(store, key) for name, key in keys.items()}
 
 
 def _cervical(files: CervicalLabelFiles, workspace: Workspace, tables: Tables, splits: Mapping[str, str]) -> Tables:
@@ -135,11 +155,18 @@ def _lumbar(files: LumbarLabelFiles, workspace: Workspace, tables: Tables, split
 
 
 def _settled(row: dict[str, Any], outcome: ItemOutcome | None) -> dict[str, Any]:
-    """The catalogue's row with its final status; a series that the headers rejected has no outcome."""
+    """The catalogue's row with its final status; a series that the headers rejected has no outcome.
+
+    The catalogue's fingerprint knows file times, to notice change; the manifest's is of content alone, or null.
+    """
     if outcome is None:
-        return row
+        return {**row, "fingerprint": None}
     reason = None if outcome.reason is None else outcome.reason.value
-    return {**row, "status": outcome.status.value, "reason": reason, "detail": outcome.detail}
+    equipment = outcome.record.get("equipment")
+    known = dict(equipment) if isinstance(equipment, Mapping) else {}
+    made_of = outcome.record.get("made_of")
+    ending = {"status": outcome.status.value, "reason": reason, "detail": outcome.detail}
+    return {**row, **known, **ending, "fingerprint": None if made_of is None else str(made_of)}
 
 
 def _volumes(done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:

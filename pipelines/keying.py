@@ -8,9 +8,81 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from curate.deid.pseudonyms import Pseudonyms, patient_key
+from curate.deid.pseudonyms import Pseudonyms, is_well_known, patient_key
 from curate.manifests.schemas import INSTANCES
 
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # ids name folders where they stay as they are
+# Words that decide what a series is. Any other text in these attributes could be anything, a name included.
+_WORDS = {
+    "modality": frozenset(
+        [
+            "CR",
+            "CT",
+            "DX",
+            "ECG",
+            "IO",
+            "MG",
+            "MR",
+            "NM",
+            "OT",
+            "PR",
+            "PT",
+            "PX",
+            "RF",
+            "RTDOSE",
+            "RTPLAN",
+            "RTSTRUCT",
+            "SEG",
+            "SR",
+            "US",
+            "XA",
+            "XC",
+        ]
+    ),
+    "conversion_type": frozenset(["DV", "DI", "DF", "WSD", "SD", "SI", "DRW", "SYN"]),  # PS3.3 C.8.6.1.1.1
+    "burned_in_annotation": frozenset(("YES", "NO")),
+    "photometric_interpretation": frozenset(
+        ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+    ),
+    "image_type": frozenset(
+        [
+            "ORIGINAL",
+            "DERIVED",
+            "PRIMARY",
+            "SECONDARY",
+            "AXIAL",
+            "LOCALIZER",
+            "SCOUT",
+            "REFORMATTED",
+            "MPR",
+            "MIP",
+            "MINIP",
+            "AVERAGE",
+            "VOLUME",
+            "OTHER",
+            "M",
+            "P",
+            "R",
+            "I",
+            "ND",
+            "NORM",
+            "DIS2D",
+            "DIS3D",
+            "FFE",
+            "SE",
+            "T1",
+            "T2",
+            "STIR",
+            "PROJECTION_IMAGE",
+            "CT_SOM5",
+            "HELIX",
+            "SCREEN_SAVE",
+            "POST_PROCESSED",
+        ]
+    )
+    | {"SCREEN SAVE"},
+}
+_OTHER = "OTHER"
 _KEPT = [name for name in INSTANCES.names if name not in {"stack", "position_in_stack", "reason"}]
 
 
@@ -29,7 +101,8 @@ def keyed_instance(
     """The INSTANCES row of one readable header (HEADER_SCHEMA values); ids become keys, technical values stay.
 
     Ids that the layout names come from the path, the others from the header. Any of ``study_key``, ``series_key`` and
-    ``instance_key`` is None where neither has it.
+    ``instance_key`` is None where neither has it, or where it would stay as it is and is no plain name. Of attributes
+    that hold words, known ones are kept and any other text is OTHER.
     """
     named = ids_from_path(header["member"], layout) if layout else {}
     study = named.get("study") or header["study_instance_uid"]
@@ -38,6 +111,8 @@ def keyed_instance(
     if number is None and named.get("instance", "").isdecimal():
         number = int(named["instance"])
     row = {name: header.get(name) for name in _KEPT}
+    row |= {name: _words(header.get(name), words) for name, words in _WORDS.items()}
+    row |= {name: _uid(header.get(name)) for name in ("sop_class_uid", "transfer_syntax_uid")}
     row |= {
         "site": site,
         "patient_key": patient_key(
@@ -47,12 +122,28 @@ def keyed_instance(
             issuer=header["issuer_of_patient_id"] or "",
             site=site,
         ),
-        "study_key": pseudonyms.uid(study) if study else None,
-        "series_key": pseudonyms.uid(series) if series else None,
-        "instance_key": pseudonyms.uid(header["sop_instance_uid"]) if header["sop_instance_uid"] else None,
+        "study_key": _key(study, pseudonyms),
+        "series_key": _key(series, pseudonyms),
+        "instance_key": _key(header["sop_instance_uid"], pseudonyms),
         "instance_number": number,
     }
     return row
+
+
+def _key(value: str | None, pseudonyms: Pseudonyms) -> str | None:
+    key = pseudonyms.uid(value) if value else ""
+    return key if _PLAIN_ID.fullmatch(key) else None
+
+
+def _words(value: str | None, known: frozenset[str]) -> str | None:
+    """Known words of a multi-valued text, joined by backslashes; null stays null."""
+    if value is None:
+        return None
+    return "\\".join(word if word in known else _OTHER for word in map(str.strip, value.upper().split("\\")))
+
+
+def _uid(value: str | None) -> str | None:
+    return value if value is None or is_well_known(value) else _OTHER
 
 
 @lru_cache

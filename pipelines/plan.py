@@ -14,12 +14,13 @@ import pyarrow as pa
 from cluster.executors import Executor
 from cluster.job import Job
 from cluster.ledger import Ledger
-from cluster.outcomes import ItemOutcome
+from cluster.outcomes import ItemOutcome, Status
 from cluster.units import Item, Unit, make_unit, pack, separate_too_large
+from curate.errors import Misconfigured
 from curate.identity import fingerprint
 from curate.manifests import sort_rows, table_bytes
 from curate.storage import sha256_bytes
-from pipelines.catalogue import PROCESS_MEMORY, catalogue_job, list_sites
+from pipelines.catalogue import PROCESS_MEMORY, catalogue_job, headers_key, list_sites
 from pipelines.grouping import group
 from pipelines.masks import list_masks
 from pipelines.spec import Runtime, Spec
@@ -28,6 +29,7 @@ from pipelines.watch import Watch
 from pipelines.workspace import Workspace, volume_parameters
 
 PLAN_KEY = "catalogue/plan.parquet"
+LEAST_UNITS = 16  # of a plan that has as many items
 PLAN = pa.schema(
     [
         ("unit", pa.string()),
@@ -49,6 +51,7 @@ class Plan:
     scanned: tuple[ItemOutcome, ...]  # the catalogue stage's items
     items: tuple[Item, ...]  # accepted series
     too_large: tuple[Item, ...]  # of them, those that no lane holds
+    largest_lane: int  # bytes
     units: tuple[Unit, ...]  # all of them
     left: tuple[Unit, ...]  # those that no receipt settles
     digest: str  # of plan.parquet
@@ -56,23 +59,31 @@ class Plan:
 
 def make_plan(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Plan:
     """List, scan, group and pack. Raises ``Misconfigured`` for archives or label folders that are missing or empty."""
+    require_label_files(spec)
+    lanes = lane_bytes(spec.runtime, executor.memory)
     listing_key, chunks = list_sites(spec, workspace)
     masks_key, masks = list_masks(spec, workspace)
-    scanned = _scan(catalogue_job(spec, workspace, listing_key), chunks, spec.runtime, workspace, executor, watch)
-    series = group(workspace, scanned, volume_parameters(spec, workspace))
+    scan = catalogue_job(spec, workspace, listing_key)
+    scanned = _scan(scan, chunks, cut(scan.stage, chunks, spec.runtime, lanes), workspace, executor, watch)
+    series = group(workspace, listing_key, scanned, volume_parameters(spec, workspace))
     job = volumes_job(spec, workspace, masks_key)
     items = _items(job, series, masks)
-    fitting, too_large = separate_too_large(items, lane_bytes(spec.runtime))
-    units = cut(job.stage, fitting, spec.runtime)
+    fitting, too_large = separate_too_large(items, lanes)
+    units = cut(job.stage, fitting, spec.runtime, lanes)
     table = table_bytes(sort_rows(_table(units), ("series_key",)))
     workspace.store.put(PLAN_KEY, table)
     left = without_settled(units, Ledger(workspace.store, job.stage).settled())
-    return Plan(job, series, scanned, tuple(items), tuple(too_large), units, left, sha256_bytes(table))
+    return Plan(job, series, scanned, tuple(items), tuple(too_large), max(lanes), units, left, sha256_bytes(table))
 
 
-def cut(stage: str, items: Sequence[Item], runtime: Runtime) -> tuple[Unit, ...]:
-    """Units of about the size that the spec asks for. The same items give the same units, whatever is settled."""
-    return tuple(pack(stage, items, target_cost=runtime.unit_megabytes * 2**20, lanes=lane_bytes(runtime)))
+def cut(stage: str, items: Sequence[Item], runtime: Runtime, lanes: Sequence[int]) -> tuple[Unit, ...]:
+    """Units of about the size that the spec asks for, smaller where a small archive would keep only few workers busy.
+
+    The same items give the same units, whatever is settled and whoever works.
+    """
+    share = sum(item.cost for item in items) // LEAST_UNITS
+    target = min(runtime.unit_megabytes * 2**20, max(share, 1))
+    return tuple(pack(stage, items, target_cost=target, lanes=lanes))
 
 
 def without_settled(units: Sequence[Unit], settled: Mapping[str, ItemOutcome]) -> tuple[Unit, ...]:
@@ -81,17 +92,30 @@ def without_settled(units: Sequence[Unit], settled: Mapping[str, ItemOutcome]) -
     return tuple(make_unit(unit.stage, items, unit.memory) for unit, items in left if items)
 
 
-def lane_bytes(runtime: Runtime) -> tuple[int, ...]:
-    """The memory lanes in bytes."""
-    return tuple(megabytes * 2**20 for megabytes in runtime.lanes_megabytes)
+def lane_bytes(runtime: Runtime, machine: int) -> tuple[int, ...]:
+    """The memory lanes in bytes, those that the largest machine (bytes) can hold; the machine itself if none."""
+    lanes = (megabytes * 2**20 for megabytes in runtime.lanes_megabytes)
+    return tuple(lane for lane in lanes if lane <= machine) or (machine,)
+
+
+def require_label_files(spec: Spec) -> None:
+    """Raises ``Misconfigured``, with the path of the key, for a label file that is not there."""
+    for name, path in dict(spec.labels or {}).items():
+        if path is not None and not path.exists():
+            raise Misconfigured(f"labels.{name}: {path} does not exist")
 
 
 def _scan(
-    job: Job, chunks: Sequence[Item], runtime: Runtime, workspace: Workspace, executor: Executor, watch: Watch
+    job: Job, chunks: Sequence[Item], units: Sequence[Unit], workspace: Workspace, executor: Executor, watch: Watch
 ) -> tuple[ItemOutcome, ...]:
+    """The outcome of every chunk. A chunk whose private part is gone is scanned again."""
     ledger = Ledger(workspace.store, job.stage)
-    left = without_settled(cut(job.stage, chunks, runtime), ledger.settled())
-    watch.run(executor, job, left)
+    settled = {
+        mark: outcome
+        for mark, outcome in ledger.settled().items()
+        if outcome.status is not Status.DONE or workspace.private.exists(headers_key(mark))
+    }
+    watch.run(executor, job, without_settled(units, settled))
     outcomes = ledger.outcomes()
     return tuple(outcomes[chunk.fingerprint] for chunk in chunks)
 

@@ -21,11 +21,8 @@ IDENTIFIERS = "identifiers"
 
 
 def release(spec: Spec, workspace: Workspace, progress: BuildProgress | None = None) -> ReleaseSummary:
-    """Freeze the spec's release under ``<store>/release``. Raises ``Misconfigured`` when no run has finished."""
-    try:
-        manifests = read_manifests(workspace)
-    except FileNotFoundError:
-        raise Misconfigured(f"{spec.store} holds no manifests yet: `curate run` first") from None
+    """Freeze the release under ``<store>/release``. Raises ``Misconfigured`` when the spec was not run to its end."""
+    manifests = read_manifests(spec, workspace)
     described = ReleaseDescription(
         name=spec.release.name,
         version=spec.release.version,

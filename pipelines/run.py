@@ -54,8 +54,7 @@ def run(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> B
 def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) -> None:
     """Settle what no receipt settles yet."""
     if plan.too_large:
-        largest = max(unit.memory for unit in plan.units) if plan.units else 0
-        detail = f"more than the largest lane of {largest} bytes" if largest else "more than the largest lane"
+        detail = f"more than the largest lane of {plan.largest_lane} bytes"
         settle_without_work(plan.job, plan.too_large, Reason.TOO_LARGE, detail, workspace.store.url)
     watch.run(executor, plan.job, plan.left)
 

@@ -134,9 +134,9 @@ class Release(Section):
 class Train(Section):
     """The baseline's settings."""
 
-    epochs: int = Field(default=8, ge=1)
-    batch_size: int = Field(default=16, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=4, ge=1)  # studies over all workers
+    learning_rate: float = Field(default=3e-3, gt=0.0, lt=1.0)
     workers: int = Field(default=2, ge=1)
     seed: int = 0
 
@@ -192,6 +192,18 @@ class _Spec(Section):
         unknown = sorted(set(self.split.holdout_sites) - set(names))
         if unknown:
             raise ValueError(f"split.holdout_sites names no site of this spec: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _zones_are_apart(self) -> Self:
+        """Else a run would curate its own output, or publish the private zone with the store."""
+        zones = {"store": self.store.resolve(), "private": self.private_zone.resolve()}
+        for number, site in enumerate(self.sites):
+            zones |= {f"sites.{number}.archives.{n}": path.resolve() for n, path in enumerate(site.archives)}
+        for name in ("store", "private"):
+            for other, path in zones.items():
+                if other != name and (zones[name].is_relative_to(path) or path.is_relative_to(zones[name])):
+                    raise ValueError(f"{name} and {other} lie one inside the other; keep them apart")
         return self
 
 
@@ -254,6 +266,8 @@ def _with_key_path(content: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _fault(task: str, fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"]) or "spec"
+    if path == "deid.key":  # somebody may have written the key itself
+        return 'deid.key: expected "env:NAME" or "file:PATH"'
     match fault["type"]:
         case "extra_forbidden":
             return f"{path}: unknown key"

@@ -24,7 +24,7 @@ from cluster.units import Item
 from curate.deid import FileAudit, Identifier, deidentify_bytes
 from curate.deid.audit_chain import audit_row
 from curate.deid.leaks import LeakScanner
-from curate.dicom import Limits, SourceReader, Volume, assemble, decode_slice
+from curate.dicom import Limits, SourceReader, Volume, assemble, decode_slice, read_header
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.stacks import Stack
 from curate.errors import Quarantined, Rejected
@@ -79,6 +79,7 @@ class Material:
     files: Mapping[str, bytes]
     slices: Mapping[str, DecodedSlice]
     identifiers: frozenset[Identifier]
+    equipment: Mapping[str, Json]  # SERIES columns, from a de-identified header
     actions: Counter[str]
     audits: tuple[Mapping[str, Any], ...]  # rows of FILE_AUDIT
     digest: str  # keyed, of all source bytes
@@ -148,7 +149,15 @@ class Builder:
                 identifiers |= clean.identifiers
                 actions.update(dict(clean.audit.counts))
                 audits.append(self._audit(clean.audit, series_key, row["instance_key"]))
-        return Material(files, slices, frozenset(identifiers), actions, tuple(audits), digest_json(sorted(digests)))
+        return Material(
+            files=files,
+            slices=slices,
+            identifiers=frozenset(identifiers),
+            equipment=describe_equipment(files[rows[0]["instance_key"]]),
+            actions=actions,
+            audits=tuple(audits),
+            digest=digest_json(sorted(digests)),
+        )
 
     def _audit(self, audit: FileAudit, series_key: str, instance_key: str) -> Mapping[str, Any]:
         options = [code for code, _ in self.workspace.profile.codes]
@@ -204,8 +213,10 @@ class Builder:
         record: dict[str, Json] = {
             "volumes": list(records),
             "objects": objects,
+            "made_of": folder.rsplit("/", 1)[-1],
             "slices": outputs[-2].key,
             "audit": outputs[-1].key,
+            "equipment": dict(material.equipment),
             "mask_faults": sorted({volume.mask_fault for volume in volumes if volume.mask_fault is not None}),
             "deidentification": dict(sorted(material.actions.items())),
         }
@@ -251,6 +262,13 @@ class Builder:
             for position, piece in enumerate(volume.source.stack.slices)
         ]
         return pa.Table.from_pylist(rows, schema=SLICES)
+
+
+def describe_equipment(clean: bytes) -> dict[str, Json]:
+    """What the manifest says of scanner and patient, read from a file that is de-identified already."""
+    header = read_header(clean, len(clean))
+    names = ("manufacturer", "manufacturer_model_name", "patient_sex")
+    return {name: None if header[name] is None else str(header[name]) for name in names}
 
 
 def mask_on(grid: Grid, path: Path | None) -> tuple[dict[str, NDArray[np.uint8]], str | None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from curate.deid import Profile, Pseudonyms, load_profile, make_pseudonyms
 from curate.deid.decisions import Decisions, read_decisions
+from curate.errors import Misconfigured
 from curate.identity import Json, digest_json
 from curate.storage import LocalStore, open_store
 from pipelines.spec import MODALITY, Spec
@@ -36,7 +37,7 @@ class Workspace:
 
 
 def open_workspace(spec: Spec) -> Workspace:
-    """Raises ``Misconfigured`` when the key is missing, short, or readable by others."""
+    """Raises ``Misconfigured`` when the key is missing or short, or others may read it or the private zone."""
     return restore_workspace(describe_workspace(spec))
 
 
@@ -53,7 +54,10 @@ def describe_workspace(spec: Spec) -> dict[str, Json]:
 
 
 def restore_workspace(description: dict[str, Json]) -> Workspace:
-    """Open what ``describe_workspace`` describes."""
+    """Open what ``describe_workspace`` describes. Raises ``Misconfigured`` as ``open_workspace`` does."""
+    private = Path(str(description["private"]))
+    if private.is_dir() and private.stat().st_mode & ~PRIVATE_MODE & 0o777:
+        raise Misconfigured(f"{private} holds what identifies, and others may look into it: chmod 700 it first")
     chosen: Any = description["profile"]
     own: Any = description["site_overrides"]
     key, decisions = description["key"], description["decisions"]
@@ -62,7 +66,7 @@ def restore_workspace(description: dict[str, Json]) -> Workspace:
     )
     return Workspace(
         store=open_store(Path(str(description["store"]))),
-        private=open_store(Path(str(description["private"])), mode=PRIVATE_MODE),
+        private=open_store(private, mode=PRIVATE_MODE),
         profile=profile,
         pseudonyms=make_pseudonyms(profile.name, None if key is None else str(key)),
         site_profiles={site: profile.with_overrides(choices) for site, choices in own.items()},
@@ -96,8 +100,22 @@ def _digest_of_decisions(workspace: Workspace) -> str | None:
     return workspace.pseudonyms.digest(workspace.decisions.content(), "decisions")
 
 
-def spec_digest(spec: Spec, workspace: Workspace) -> str:
-    """Identity of everything in the spec that decides the result; not where it runs or where files lie."""
-    kept = spec.model_dump(mode="json", include={"name", "task", "volumes", "split", "release", "train"})
+def curation_digest(spec: Spec, workspace: Workspace) -> str:
+    """Identity of everything in the spec that decides the manifests; not where it runs or where files lie."""
     sites: list[Json] = [{"name": site.name, "layout": site.layout} for site in spec.sites]
-    return digest_json({**kept, "sites": sites, "volume_parameters": volume_parameters(spec, workspace)})
+    labels = [] if spec.labels is None else sorted(spec.labels.model_dump(exclude_none=True))
+    return digest_json(
+        {
+            "task": spec.task,
+            "sites": sites,
+            "labels": labels,
+            "split": spec.split.model_dump(mode="json"),
+            "volumes": volume_parameters(spec, workspace),
+        }
+    )
+
+
+def spec_digest(spec: Spec, workspace: Workspace) -> str:
+    """Identity of everything in the spec that decides a release."""
+    kept = spec.model_dump(mode="json", include={"name", "release"})
+    return digest_json({**kept, "curation": curation_digest(spec, workspace)})

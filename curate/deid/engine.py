@@ -74,7 +74,7 @@ def deidentify_bytes(
     elements = read_elements(file.content, file.start, file.syntax)
     header = Header(file, {element.tag: element for element in elements})
     refuse_what_is_not_allowed(header, profile)
-    refuse_without_pixels(header, elements[-1])
+    refuse_without_pixels(header)
     subject = _subject(header, profile, pseudonyms, site)
     rules = rules_for(profile, header.sop_class_uid)
 

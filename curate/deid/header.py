@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from curate.deid.elements import Element
+from curate.deid.elements import PIXEL_TAGS, Element
 from curate.deid.filemeta import OpenedFile
 from curate.deid.native import PixelLayout
 from curate.deid.options import CLEAN_CONTENT, CLEAN_PIXELS
@@ -144,10 +144,11 @@ def refuse_what_is_not_allowed(header: Header, profile: Profile) -> None:
         raise Rejected(Reason.MISSING_IDENTIFIERS)
 
 
-def refuse_without_pixels(header: Header, last: Element) -> None:
+def refuse_without_pixels(header: Header) -> None:
     """Raises Rejected: TRUNCATED_FILE when the header promises pixels that are not there, else NOT_AN_IMAGE."""
-    if last.tag >> 16 == 0x7FE0 or (header.sop_class_uid in WITHOUT_PIXELS and not header.number(0x00280010)):
+    has_rows = bool(header.number(0x00280010))
+    if not PIXEL_TAGS.isdisjoint(header.by_tag) or (header.sop_class_uid in WITHOUT_PIXELS and not has_rows):
         return
-    if header.number(0x00280010):
+    if has_rows:
         raise Rejected(Reason.TRUNCATED_FILE, "the file ends before its pixel data")
     raise Rejected(Reason.NOT_AN_IMAGE)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections import OrderedDict
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -24,6 +24,7 @@ import indexed_gzip
 from curate.dicom.archives import FileRef, Kind, Limits, file_system_name, kind_of
 from curate.errors import Rejected, Unavailable
 from curate.reasons import Reason
+from curate.storage import open_store
 from curate.storage.store import unavailable
 
 DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, ValueError)
@@ -186,10 +187,9 @@ def _use_kept_index(stream: indexed_gzip.IndexedGzipFile, path: Path, indexes: P
         stream.build_full_index()
     except (indexed_gzip.ZranError, EOFError):
         return  # a damaged archive: its files are read as far as they go
-    indexes.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = kept.with_name(f".{secrets.token_hex(8)}.tmp")
-    stream.export_index(filename=str(temporary))
-    temporary.replace(kept)
+    content = BytesIO()
+    stream.export_index(fileobj=content)
+    open_store(indexes, mode=0o700).put(kept.name, content.getbuffer())
 
 
 def _read_up_to(stream: object, length: int) -> bytes:

@@ -80,6 +80,8 @@ def _folder_file(archive: Path, root: Path, file: Path, limits: Limits) -> FileR
     ref = FileRef(str(archive), member, status.st_size, 0, status.st_mtime_ns)
     if not stat.S_ISREG(status.st_mode):
         return BadFile(ref, Reason.UNSAFE_NAME, "not a regular file")
+    if not os.access(file, os.R_OK):
+        return BadFile(ref, Reason.NOT_PERMITTED)
     return _checked(ref, limits)
 
 

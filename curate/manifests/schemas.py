@@ -45,9 +45,6 @@ INSTANCES = pa.schema(  # catalogue: one row an instance, sorted by (series_key,
         ("image_type", pa.string()),
         ("conversion_type", pa.string()),
         ("burned_in_annotation", pa.string()),
-        ("manufacturer", pa.string()),
-        ("manufacturer_model_name", pa.string()),
-        ("patient_sex", pa.string()),
         ("instance_number", pa.int64()),
         ("acquisition_number", pa.int64()),
         ("echo_time_ms", pa.float64()),
@@ -84,7 +81,7 @@ SERIES = pa.schema(  # catalogue and manifests: one row a series; the manifest's
         ("status", pa.string()),  # catalogue: accepted | rejected; manifest: done | rejected | quarantined
         ("reason", pa.string()),
         ("detail", pa.string()),
-        ("fingerprint", pa.string()),
+        ("fingerprint", pa.string()),  # catalogue: of headers, sizes and times; manifest: of content, null if not done
     ]
 )
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from curate.manifests import schemas
 from curate.storage import Store, sha256_bytes
+from curate.storage.store import unavailable
 
 ROWS_PER_GROUP = 65_536
 
@@ -95,8 +96,11 @@ def read_table(
 
     Raises ``FileNotFoundError`` if there is no such object and ``Unavailable`` when the store refuses.
     """
-    content = pa.BufferReader(store.get(key))
-    return pq.read_table(content, columns=None if columns is None else list(columns), filters=filters)
+    with store.open(key) as content:  # of a large table, a filter on what it is sorted by reads one row group
+        try:
+            return pq.read_table(content, columns=None if columns is None else list(columns), filters=filters)
+        except OSError as error:
+            raise unavailable("read", error) from None
 
 
 def sort_rows(table: pa.Table, keys: Sequence[str]) -> pa.Table:

@@ -57,5 +57,5 @@ def _spec_text(task: str, sites: Sequence[Site]) -> str:
     ]
     lines += ["[release]", f'name = "{task}-phantoms"', 'version = "1.0.0"', 'licence = "CC0-1.0"']
     lines += [f'title = "Synthetic {task} spine studies"', ""]
-    lines += ["[train]", "epochs = 4", "batch_size = 16", "learning_rate = 1e-3", "workers = 2", "seed = 0"]
+    lines += ["[train]", "epochs = 30", "batch_size = 4", "learning_rate = 3e-3", "workers = 2", "seed = 0"]
     return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from curate.errors import Misconfigured, Unavailable
@@ -32,6 +32,9 @@ class Store(Protocol):
 
     def get(self, key: str) -> bytes:
         """The whole object. Raises ``FileNotFoundError`` if there is none."""
+
+    def open(self, key: str) -> BinaryIO:
+        """The object as a seekable file, for readers that need parts of it. Raises ``FileNotFoundError``."""
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """``length`` bytes from ``start``. Raises ``FileNotFoundError`` if there is no such object."""
@@ -92,6 +95,14 @@ class LocalStore:
     def get(self, key: str) -> bytes:
         try:
             return self.path(key).read_bytes()
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
+        except OSError as error:
+            raise unavailable("read", error) from None
+
+    def open(self, key: str) -> BinaryIO:
+        try:
+            return self.path(key).open("rb")
         except FileNotFoundError:
             raise FileNotFoundError(key) from None
         except OSError as error:

@@ -12,8 +12,8 @@ from pipelines.run import Balance
 
 _WIDE = 200  # columns where nobody's terminal says otherwise: a key is never broken over lines
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
-notes = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -29,7 +29,7 @@ def demo(out: Out = Path("curate-demo")) -> None:
         raise Misconfigured(f"{out} is not empty; name another folder with --out")
     began = time.monotonic()
     with start() as session:
-        shown = {task: show(out / task, task, session, Watch(notes), notes.print) for task in TASKS}
+        shown = {task: show(out, task, session, Watch(notes), notes.print) for task in TASKS}
     rows = [
         ("series in", *(task.balance.series for task in shown.values())),
         ("done", *(task.balance.done for task in shown.values())),

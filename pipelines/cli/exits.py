@@ -28,7 +28,9 @@ class Verbs(TyperGroup):
             leave(f"error: {error}", EXIT_REFUSED)
         except CurateError as error:
             leave(f"error: {type(error).__name__}: {error}", EXIT_AGAIN)
-        except (OSError, ArithmeticError, LookupError, AssertionError, ValueError, TypeError, AttributeError) as error:
+        except Exception as error:
+            if type(error).__module__.startswith(("typer", "click")):  # the command line's own, with their own codes
+                raise
             steps = traceback.extract_tb(error.__traceback__)
             frames = "".join(f"  {step.filename}:{step.lineno} in {step.name}\n" for step in steps)
             leave(

@@ -14,6 +14,7 @@ from pipelines.cli.console import console, in_bytes, reasons, show_table
 from pipelines.cli.options import StoreFolder
 
 MOST_ROWS = 200
+SHORTEST_KEY = 6
 Key = Annotated[str, typer.Argument(help="The key of a series, study or file, or its beginning.", show_default=False)]
 
 
@@ -84,6 +85,8 @@ def why(store: StoreFolder, key: Key) -> None:
     from pipelines.grouping import FILES_KEY, INSTANCES_KEY, SERIES_KEY
 
     opened = _open(store)
+    if len(key) < SHORTEST_KEY:
+        raise Misconfigured(f"a key, or at least its first {SHORTEST_KEY} characters")
     series = [
         row
         for row in read_table(opened, _first(opened, "manifests/series.parquet", SERIES_KEY)).to_pylist()

@@ -54,7 +54,7 @@ def verify(release: ReleaseFolder, private: Private = None, digest: Digest = Non
             release, private=private, digest=digest, progress=lambda done, files, _: count(done, files)
         )
     for finding in findings[:MOST_FINDINGS]:
-        console.print(str(finding), markup=False)
+        console.print(str(finding))
     if known is None:
         notes.print("no private zone beside it: headers are checked, known identifiers are not searched (--private)")
     else:

@@ -27,11 +27,18 @@ def scan(archives: Archives, out: Out = None, threads: Threads = 4) -> None:
     import pyarrow.parquet as pq
 
     from curate.dicom import scan_headers
+    from curate.errors import Misconfigured
 
+    for archive in archives:
+        if not archive.exists():
+            raise Misconfigured(f"{archive} does not exist")
+    if out is not None and not out.parent.is_dir():
+        raise Misconfigured(f"{out.parent} is no folder to write into")
     with notes.status("reading headers"):
         table = scan_headers(archives, threads=threads)
     if out is not None:
         out.touch(mode=0o600)
+        out.chmod(0o600)
         pq.write_table(table, out, compression="zstd")
         console.print(f"{table.num_rows} rows written to {out}")
     columns = ["reason", "series_instance_uid", "study_instance_uid", "modality", "transfer_syntax_uid", "manufacturer"]

@@ -16,7 +16,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Write it here instead o
 
 
 def spec(name: Name = None, out: Out = None) -> None:
-    """Print a ready spec to start from: the two Kaggle downloads as they lie on disk.
+    """Print a ready spec to start from: the demo's, and the two Kaggle downloads as they lie on disk.
 
     `curate spec rsna-2022 --out spec.toml`, set `folder` in it, then `curate plan spec.toml`.
     """

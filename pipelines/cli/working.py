@@ -43,8 +43,8 @@ def starting(spec: Spec, executor: str | None, address: str | None, workers: int
         open_executor(
             kind,
             workspace.store.url,
-            address=address or spec.runtime.address,
-            workers=workers or spec.runtime.workers,
+            address=address or (spec.runtime.address if kind == "ray" else None),
+            workers=workers or (spec.runtime.workers if kind == "ray" else None),
             events=events,
         ) as opened,
     ):

@@ -119,7 +119,7 @@ def test_what_fits_no_lane_is_named_and_the_rest_goes_on(
     sizes = sorted(row["memory_bytes"] for row in cervical.by_series("series").values() if row["status"] == "done")
     limit = (PROCESS_MEMORY + sizes[-2]) * 5 // 4
     assert limit < (PROCESS_MEMORY + sizes[-1]) * 5 // 4
-    monkeypatch.setattr("pipelines.plan.lane_bytes", lambda runtime: (limit,))
+    monkeypatch.setattr("pipelines.plan.lane_bytes", lambda runtime, machine: (limit,))
     found = curate(copy_archive(cervical.folder, tmp_path / "copy"))
     assert found.balance.quarantined["too_large"] >= 1
     assert found.balance.done == cervical.balance.done - 1

@@ -48,7 +48,7 @@ def test_ids_become_keys_and_technical_values_stay() -> None:
     assert row["study_key"] == KEY.uid("1.2.3")
     assert row["series_key"] == KEY.uid("1.2.3.4")
     assert row["instance_key"] == KEY.uid("1.2.3.4.5")
-    assert (row["rows"], row["manufacturer"], row["instance_number"]) == (512, "ACME", 9)
+    assert (row["rows"], row["instance_number"]) == (512, 9)
     assert "MRN77" not in str(row)
     assert "1.2.3" not in str({name: value for name, value in row.items() if value != row["site"]})
     assert set(row) <= set(INSTANCES.names)
@@ -74,3 +74,39 @@ def test_one_number_at_two_hospitals_is_two_patients() -> None:
 def test_a_missing_id_stays_missing() -> None:
     row = keyed_instance({**HEADER, "sop_instance_uid": None}, site="a", layout=None, pseudonyms=KEY)
     assert row["instance_key"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("image_type", "ORIGINAL\\PRIMARY\\AXIAL", "ORIGINAL\\PRIMARY\\AXIAL"),
+        ("image_type", "ORIGINAL\\PRIMARY\\DOE JANE", "ORIGINAL\\PRIMARY\\OTHER"),
+        ("modality", "CT", "CT"),
+        ("modality", "JANEDOE", "OTHER"),
+        ("burned_in_annotation", "yes", "YES"),
+        ("photometric_interpretation", "Doe", "OTHER"),
+        ("sop_class_uid", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2"),
+        ("sop_class_uid", "1.2.3.19700101", "OTHER"),
+        ("modality", None, None),
+    ],
+)
+def test_only_known_words_of_a_header_reach_the_catalogue(name: str, value: str | None, kept: str | None) -> None:
+    row = keyed_instance({**HEADER, name: value}, site="a", layout=None, pseudonyms=KEY)
+    assert row[name] == kept
+
+
+def test_no_free_text_of_a_header_reaches_the_catalogue() -> None:
+    texts = {
+        "manufacturer": "DOE JANE",
+        "manufacturer_model_name": "DOE",
+        "patient_sex": "DOE",
+        "convolution_kernel": "DOE",
+    }
+    row = keyed_instance({**HEADER, **texts}, site="a", layout=None, pseudonyms=KEY)
+    assert "DOE" not in str(row)
+
+
+def test_an_id_that_stays_and_is_no_plain_name_is_no_id() -> None:
+    row = keyed_instance({**HEADER, "study_instance_uid": "../up"}, site="a", layout=None, pseudonyms=PublicIds())
+    assert row["study_key"] is None
+    assert keyed_instance({**HEADER, "study_instance_uid": "../up"}, site="a", layout=None, pseudonyms=KEY)["study_key"]

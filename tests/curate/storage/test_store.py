@@ -106,3 +106,14 @@ def test_digests_of_bytes_and_of_the_file_that_holds_them_agree(tmp_path: Path) 
     # FIPS 180-2, appendix B.1
     assert sha256_bytes(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "f") == sha256_bytes(b"abc")
+
+
+def test_an_object_can_be_read_in_parts_and_stays_readable_while_it_is_replaced(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.put("view", b"0123456789")
+    with store.open("view") as stream:
+        stream.seek(5)
+        store.put("view", b"something else")
+        assert stream.read() == b"56789"
+    with pytest.raises(FileNotFoundError, match=r"^none$"):
+        store.open("none")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,11 @@ def test_the_text_of_an_unforeseen_error_is_not_shown(
     assert "Doe" not in text
 
 
+def _hear_ctrl_c() -> None:
+    """Where the tests themselves run in the background, their children would be deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_in_the_middle_stops_at_once_and_the_next_run_ends_with_the_same_bytes(
     lumbar: Curated, tmp_path: Path
 ) -> None:
@@ -90,7 +96,9 @@ def test_ctrl_c_in_the_middle_stops_at_once_and_the_next_run_ends_with_the_same_
     text = (folder / "spec.toml").read_text()
     (folder / "spec.toml").write_text(f"{text}\n[runtime]\nunit_megabytes = 1\n")
     command = [CURATE, "run", folder / "spec.toml", "--workers", "1"]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_hear_ctrl_c
+    )
     receipts = folder / "store/ledger/volumes"
     deadline = time.monotonic() + 240
     while not (receipts.is_dir() and os.listdir(receipts)) and started.poll() is None:
@@ -129,3 +137,105 @@ def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(cervical: Curated, t
     assert "second 0" in output, output
     assert digests(kept) == digests(cervical.spec.store)
     shutil.rmtree(kept)
+
+
+def test_a_key_pasted_into_the_spec_is_not_printed(command: Command, own_copy: Path) -> None:
+    spec = own_copy / "spec.toml"
+    spec.write_text(spec.read_text().replace("file:curate.key", "0123456789abcdef" * 4))
+    code, text = command("run", spec)
+    assert code == 2
+    assert 'deid.key: expected "env:NAME" or "file:PATH"' in text
+    assert "0123456789abcdef" not in text
+
+
+@pytest.mark.parametrize("key", ["store", "private"])
+def test_a_store_inside_an_archive_is_refused(command: Command, own_copy: Path, key: str) -> None:
+    spec = own_copy / "spec.toml"
+    text = spec.read_text().replace('store = "store"', f'store = "store"\nprivate = "zone"\n{key} = "site-a/inner"')
+    lines = [line for line in text.splitlines() if line not in (f'{key} = "store"', f'{key} = "zone"')]
+    spec.write_text("\n".join(lines))
+    code, output = command("run", spec)
+    assert code == 2
+    assert f"{key} and sites.0.archives.0 lie one inside the other" in output
+
+
+def test_a_private_zone_that_others_can_read_is_refused(command: Command, own_copy: Path) -> None:
+    (own_copy / "store.private").mkdir(mode=0o755)
+    (own_copy / "store.private").chmod(0o755)
+    code, text = command("run", own_copy / "spec.toml", "--executor", "inline")
+    assert code == 2
+    assert "chmod 700" in text
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once(command: Command, own_copy: Path) -> None:
+    began = time.monotonic()
+    code, text = command("run", own_copy / "spec.toml", "--address", "127.0.0.1:1")
+    assert code == 2
+    assert "no Ray cluster listens" in text
+    assert time.monotonic() - began < 30
+
+
+def test_an_archive_that_moved_is_found_where_it_is_now(command: Command, own_copy: Path) -> None:
+    spec = own_copy / "spec.toml"
+    assert command("plan", spec, "--executor", "inline")[0] == 0
+    (own_copy / "site-a").rename(own_copy / "moved")
+    (own_copy / "site-b.zip").rename(own_copy / "moved.zip")
+    text = spec.read_text().replace('archives = ["site-a"]', 'archives = ["moved"]')
+    spec.write_text(text.replace('archives = ["site-b.zip"]', 'archives = ["moved.zip"]'))
+    code, text = command("run", spec, "--executor", "inline")
+    assert code == 0, text
+    assert "storage_unavailable" not in text
+    assert "volumes: 6/6" in text
+
+
+def test_a_lost_private_zone_is_made_again(command: Command, own_copy: Path) -> None:
+    spec = own_copy / "spec.toml"
+    assert command("plan", spec, "--executor", "inline")[0] == 0
+    shutil.rmtree(own_copy / "store.private")
+    code, text = command("run", spec, "--executor", "inline")
+    assert code == 0, text
+    assert "volumes: 6/6" in text
+
+
+def test_a_file_that_may_not_be_read_is_named_and_the_rest_goes_on(
+    command: Command, own_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = sorted((own_copy / "site-a").rglob("*.dcm"))[0]
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: Path(path) != victim and real(path, mode, **more))
+    code, text = command("run", own_copy / "spec.toml", "--executor", "inline")
+    assert code == 0, text
+    assert "1 not_permitted" in text
+
+
+def test_a_chunk_that_cannot_be_scanned_is_named_file_by_file_and_tried_again(
+    command: Command, own_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from curate.dicom.reader import SourceReader
+    from curate.errors import Unavailable
+
+    real = SourceReader.read_head
+
+    def refuse(self: SourceReader, ref: Any, length: int) -> bytes:
+        if ref.archive.endswith("site-b.zip"):
+            raise Unavailable("cannot read a file of an archive: Input/output error")
+        return real(self, ref, length)
+
+    monkeypatch.setattr(SourceReader, "read_head", refuse)
+    monkeypatch.setattr("cluster.attempt.FIRST_PAUSE_SECONDS", 0.0)
+    code, text = command("run", own_copy / "spec.toml", "--executor", "inline")
+    assert code == 0, text
+    assert "storage_unavailable" in text
+    monkeypatch.undo()
+    code, text = command("run", own_copy / "spec.toml", "--executor", "inline")
+    assert code == 0, text
+    assert "storage_unavailable" not in text
+
+
+def test_a_release_of_another_spec_than_was_run_is_refused(command: Command, own_copy: Path) -> None:
+    spec = own_copy / "spec.toml"
+    assert command("run", spec, "--executor", "inline")[0] == 0
+    spec.write_text(spec.read_text().replace("spacing_mm = [1.5, 1.5, 1.5]", "spacing_mm = [3.0, 3.0, 3.0]"))
+    code, text = command("release", spec)
+    assert code == 2
+    assert "made by a run of another spec" in text

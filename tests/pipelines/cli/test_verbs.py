@@ -144,7 +144,7 @@ def test_scan_of_nothing_is_refused(command: Command, tmp_path: Path) -> None:
 def test_ready_specs_are_listed_printed_and_written(command: Command, tmp_path: Path) -> None:
     code, text = command("spec")
     assert code == 0
-    assert {"rsna-2022", "rsna-2024"} <= set(text.replace(":", " ").split())
+    assert {"rsna-2022", "rsna-2024", "demo-cervical", "demo-lumbar"} <= set(text.replace(":", " ").split())
     out = tmp_path / "spec.toml"
     assert command("spec", "rsna-2022", "--out", out)[0] == 0
     assert read_spec(out).deid.profile == "public"

@@ -1,0 +1,124 @@
+"""Stateless order of samples: which sample comes when is a pure function of (seed, epoch, position).
+
+Nothing is drawn from a generator that has to be carried along, so global batch b is the same on 1 or 64 ranks, with any
+number of loader workers, before and after a resume at any step. What has to be remembered is ``State``. The hash is
+SplitMix64 (Steele, Lea, Flood 2014), written out here because library generators may change between releases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import Misconfigured
+from curate.identity import Json
+
+Indices = NDArray[np.int64]
+
+_ORDER, _DRAWS = 1, 2  # streams: the order of an epoch and the draws of a sample never share a hash
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a run is: ``consumed`` samples of ``epoch`` have been used, of the manifest with this digest."""
+
+    seed: int
+    manifest_digest: str
+    epoch: int = 0
+    consumed: int = 0
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Json], *, seed: int, manifest_digest: str) -> State:
+        """Read a state back. Raises ``Misconfigured`` for one of another seed or manifest: its order would lie."""
+        if record.get("seed") != seed or record.get("manifest_digest") != manifest_digest:
+            raise Misconfigured(
+                "the checkpoint was made with another seed or another manifest; train into another folder"
+            )
+        epoch, consumed = record.get("epoch"), record.get("consumed")
+        if not isinstance(epoch, int) or not isinstance(consumed, int) or min(epoch, consumed) < 0:
+            raise Misconfigured("the checkpoint's position is not a pair of whole numbers")
+        return cls(seed, manifest_digest, epoch, consumed)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One global batch: the samples of all ranks together, and the state once they are used."""
+
+    epoch: int
+    number: int  # counted from 0 within the epoch
+    indices: Indices  # (size,); the last batch of an epoch may be shorter
+    after: State
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one rank takes of a global batch. ``indices``: int64 (n,); ``counts``: bool (n,), False for padding."""
+
+    indices: Indices
+    counts: NDArray[np.bool_]
+
+
+def epoch_order(samples: int, *, seed: int, epoch: int) -> Indices:
+    """The permutation of 0..samples-1 in which an epoch visits them; int64 (samples,)."""
+    keys = _mix(np.arange(samples, dtype=np.uint64) ^ _stream(seed, epoch, _ORDER))
+    return np.argsort(keys, kind="stable").astype(np.int64)
+
+
+def batches(state: State, *, samples: int, batch_size: int, epochs: int) -> Iterator[Batch]:
+    """Every global batch from ``state`` to the end of the last epoch. Nothing is missing and nothing comes twice.
+
+    The batch size may change at a resume: the rest of the epoch is then cut anew, still without loss or repeat.
+    """
+    if samples < 1 or batch_size < 1:
+        raise ValueError("samples and batch_size: expected at least 1")
+    while state.epoch < epochs:
+        order = epoch_order(samples, seed=state.seed, epoch=state.epoch)
+        for start in range(state.consumed, samples, batch_size):
+            chosen = order[start : start + batch_size]
+            end = start + len(chosen)
+            after = replace(state, consumed=end) if end < samples else replace(state, epoch=state.epoch + 1, consumed=0)
+            yield Batch(state.epoch, start // batch_size, chosen, after)
+        state = replace(state, epoch=state.epoch + 1, consumed=0)
+
+
+def rank_share(batch: Indices, *, rank: int, world: int) -> Share:
+    """The part of a global batch that a rank computes: every world-th sample from its own.
+
+    Ranks take equally many, so that collectives match: a rank that comes short repeats the batch's first sample with
+    ``counts`` False, and such padding must weigh nothing in the loss.
+    """
+    if not 0 <= rank < world:
+        raise ValueError("rank: expected 0 <= rank < world")
+    own = batch[rank::world]
+    missing = -(-len(batch) // world) - len(own)
+    padded = np.concatenate([own, np.repeat(batch[:1], missing)])
+    return Share(padded, np.arange(len(padded)) < len(own))
+
+
+def uniforms(count: int, *, seed: int, epoch: int, index: int) -> NDArray[np.float64]:
+    """``count`` numbers in [0, 1) that belong to one sample of one epoch, whoever draws them; float64 (count,)."""
+    stream = _mix(np.array([index], dtype=np.uint64) ^ _stream(seed, epoch, _DRAWS))
+    bits = _mix(np.arange(count, dtype=np.uint64) + stream)
+    draws: NDArray[np.float64] = (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+    return draws
+
+
+def _stream(seed: int, epoch: int, kind: int) -> NDArray[np.uint64]:
+    """One 64-bit number for (seed, epoch, kind), as an array of one: numpy warns when scalars wrap, arrays may."""
+    value = np.zeros(1, dtype=np.uint64)
+    for part in (seed, epoch, kind):
+        value = _mix(value ^ np.array([part & (2**64 - 1)], dtype=np.uint64))
+    return value
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = values + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
