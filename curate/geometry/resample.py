@@ -1,7 +1,4 @@
-"""Resample a volume to an exact spacing, or a mask onto another grid.
-
-Volumes keep their axes (never rotated) and their centre; masks go through any affine by nearest neighbour.
-"""
+"""Resample a volume to an exact spacing. Volumes keep their axes (never rotated) and their centre."""
 
 from __future__ import annotations
 
@@ -9,49 +6,94 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from curate.errors import Misconfigured
+from curate.geometry.bands import Bands, bands
 from curate.geometry.grid import Grid
+from curate.geometry.separable import Levels, apply, pick, sums_dtype
 from curate.geometry.weights import ORDERS, axis_matrix, nearest_indices, output_length, sample_positions
 
-_BLOCK_BYTES = 1 << 20  # of one working block: about one plane, small enough to stay in cache
 _SAME = 1e-9
 
 
 def resample(
-    array: NDArray[Any], grid: Grid, spacing_mm: Sequence[float | None], *, order: int = 1, antialias: bool = True
+    array: NDArray[Any],
+    grid: Grid,
+    spacing_mm: Sequence[float | None],
+    *,
+    order: int = 1,
+    antialias: bool = True,
+    slopes: ArrayLike = 1.0,
+    intercepts: ArrayLike = 0.0,
+    dtype: DTypeLike | None = None,
+    threads: int = 1,
 ) -> tuple[NDArray[Any], Grid]:
     """Bring ``array`` (k, j, i) to ``spacing_mm`` (one number an axis, millimetres; ``None`` keeps the axis).
 
     The new grid has exactly the spacing asked for, max(1, round(n s / t)) samples an axis (halves up), and the centre
     and directions of the old one. ``order``: 0 nearest, 1 linear, 3 cubic B-spline; ``antialias`` smooths axes that
-    shrink (orders 1 and 3). Sums are float32 (float64 for 64-bit floats and for integers above 16 bits); integers are
-    rounded half to even and saturated; the dtype stays. Borders: see ``curate.geometry.weights``.
+    shrink (orders 1 and 3). ``slopes`` and ``intercepts``, one for all or one a slice of axis 0, bring stored values to
+    output values on the way (orders 1 and 3). The result has ``dtype`` (that of the array) and is C-ordered; integers
+    are rounded half to even and saturated. Sums are float32, or float64 for 64-bit floats and for integers above 16
+    bits; values must be finite: a NaN spreads to the voxels beside it. Borders: see ``curate.geometry.weights``.
+
+    Any view is read as it lies in memory: one that ``orient`` has turned costs no copy. ``threads`` share the slices
+    and change no bit.
 
     Raises ``Misconfigured`` for a spacing that is not positive or another order, ``ValueError`` when the array does not
-    fit the grid.
+    fit the grid or is not of numbers, or for slopes of 0 or of another length.
     """
     if array.shape != grid.shape:
         raise ValueError("array: its shape is not that of the grid")
     if order not in ORDERS:
         raise Misconfigured("resampling order: expected 0 (nearest), 1 (linear) or 3 (cubic B-spline)")
+    levels = read_levels(slopes, intercepts, grid.shape[0])
     target = resampled_grid(grid, spacing_mm)
-    steps = [new / old for new, old in zip(target.spacing_mm, grid.spacing_mm, strict=True)]
-    changed = [a for a in range(3) if target.shape[a] != grid.shape[a] or abs(steps[a] - 1) > _SAME]
-    if not changed:
-        return array.copy(), target
-    # shrinking axes first: the fewest voxels for the axes that follow
-    changed.sort(key=lambda a: (target.shape[a] / grid.shape[a], a))
+    wanted = array.dtype if dtype is None else np.dtype(dtype)
+    steps = axis_steps(grid, target)
     if order == 0:
-        return _take_nearest(array, changed, target.shape, steps), target
-    work = np.dtype(np.float64 if array.dtype.itemsize > 2 and array.dtype != np.float32 else np.float32)
-    result = array
-    for axis in changed:
-        matrix = axis_matrix(grid.shape[axis], target.shape[axis], steps[axis], order=order, antialias=antialias)
-        result = _apply(csr_array(matrix, dtype=work), result, axis)
-    return _to_dtype(result, array.dtype), target
+        if not levels.is_plain or wanted != array.dtype:
+            raise ValueError("nearest neighbour hands values on as they are: no slopes, intercepts or dtype")
+        return _take_nearest(array, target.shape, steps), target
+    if all(step is None for step in steps) and levels.is_plain and wanted == array.dtype:
+        return array.copy(), target
+    is_single = sums_dtype(plain_dtype(array.dtype)) == np.float32
+    operators: list[Bands | None] = [
+        None if step is None else bands(axis_matrix(n, m, step, order=order, antialias=antialias), is_single=is_single)
+        for n, m, step in zip(grid.shape, target.shape, steps, strict=True)
+    ]
+    values = array.astype(plain_dtype(array.dtype), copy=False)
+    result = apply(values, operators, plain_dtype(wanted), levels=levels, threads=threads)
+    return result.astype(wanted, copy=False), target
+
+
+def axis_steps(grid: Grid, target: Grid) -> list[float | None]:
+    """New over old spacing along (k, j, i); ``None`` for an axis that stays as it is."""
+    steps: list[float | None] = []
+    for axis, (new, old) in enumerate(zip(target.spacing_mm, grid.spacing_mm, strict=True)):
+        is_kept = target.shape[axis] == grid.shape[axis] and abs(new / old - 1) <= _SAME
+        steps.append(None if is_kept else new / old)
+    return steps
+
+
+def read_levels(slopes: ArrayLike, intercepts: ArrayLike, slices: int, fill: float = 0.0) -> Levels:
+    """Slopes and intercepts, one or one a slice. Raises ``ValueError`` for others, for 0 and for what is not finite."""
+    found = [np.atleast_1d(np.asarray(each, np.float64)) for each in (slopes, intercepts)]
+    if any(each.shape not in ((1,), (slices,)) or not np.isfinite(each).all() for each in found):
+        raise ValueError("slopes and intercepts: expected one finite number, or one a slice")
+    if (found[0] == 0).any():
+        raise ValueError("slopes: 0 loses the values")
+    return Levels(found[0], found[1], fill)
+
+
+def plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What the kernels calculate in for a dtype: uint8 for bool, float32 for float16. Raises ``ValueError`` else."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise ValueError("array: expected integers or floats of up to 64 bits")
+    return np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
 
 
 def resampled_grid(grid: Grid, spacing_mm: Sequence[float | None]) -> Grid:
@@ -72,62 +114,9 @@ def resampled_grid(grid: Grid, spacing_mm: Sequence[float | None]) -> Grid:
     return Grid((k, j, i), affine)
 
 
-def resample_onto(array: NDArray[Any], grid: Grid, target: Grid, *, fill: float = 0) -> NDArray[Any]:
-    """Values of ``array`` at the voxel centres of ``target`` by nearest neighbour, through any two affines; for masks.
-
-    Voxels whose centre lies in no voxel of ``grid`` get ``fill``. Ties go to the higher index. One plane of the target
-    at a time: working memory is a few planes. The dtype stays.
-
-    Raises ``ValueError`` when the array does not fit its grid.
-    """
-    if array.shape != grid.shape:
-        raise ValueError("array: its shape is not that of the grid")
-    to_source = np.linalg.inv(grid.affine) @ target.affine
-    column, row = np.arange(target.shape[2]), np.arange(target.shape[1])[:, None]
-    output = np.full(target.shape, fill, dtype=array.dtype)
-    for k in range(target.shape[0]):
-        inside = np.ones(target.shape[1:], dtype=np.bool_)
-        index = []
-        for axis, length in enumerate(grid.shape):
-            a, b, c, origin = to_source[axis]
-            position = (a * k + origin) + b * row + c * column
-            inside &= (position > -0.5 - 1e-6) & (position < length - 0.5 + 1e-6)
-            index.append(nearest_indices(position, length))
-        output[k][inside] = array[index[0][inside], index[1][inside], index[2][inside]]
-    return output
-
-
-def _take_nearest(
-    array: NDArray[Any], axes: Sequence[int], shape: tuple[int, int, int], steps: Sequence[float]
-) -> NDArray[Any]:
-    for axis in axes:
-        positions = sample_positions(array.shape[axis], shape[axis], steps[axis])
-        array = np.take(array, nearest_indices(positions, array.shape[axis]), axis=axis)
-    return np.ascontiguousarray(array)
-
-
-def _apply(matrix: csr_array, array: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Multiply along one axis, block by block, so that no full-size copy in the working dtype is made."""
-    shape = list(array.shape)
-    shape[axis] = matrix.shape[0]
-    output: NDArray[Any] = np.empty(shape, dtype=matrix.dtype)
-    across = 1 if axis == 0 else 0  # the axis along which blocks are cut
-    plane = array.nbytes // array.itemsize * matrix.dtype.itemsize // array.shape[across]
-    thickness = max(1, _BLOCK_BYTES // max(1, plane))
-    for start in range(0, array.shape[across], thickness):
-        cut: list[slice] = [slice(None)] * 3
-        cut[across] = slice(start, start + thickness)
-        block = np.moveaxis(array[tuple(cut)], axis, 0)
-        flat = np.ascontiguousarray(block, dtype=matrix.dtype).reshape(block.shape[0], -1)
-        product = (matrix @ flat).reshape(matrix.shape[0], *block.shape[1:])
-        output[tuple(cut)] = np.moveaxis(product, 0, axis)
-    return output
-
-
-def _to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if not np.issubdtype(dtype, np.integer):
-        return array.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    np.rint(array, out=array)
-    np.clip(array, limits.min, limits.max, out=array)
-    return array.astype(dtype)
+def _take_nearest(array: NDArray[Any], shape: tuple[int, int, int], steps: Sequence[float | None]) -> NDArray[Any]:
+    indices = [
+        np.arange(n) if step is None else nearest_indices(sample_positions(n, m, step), n)
+        for n, m, step in zip(array.shape, shape, steps, strict=True)
+    ]
+    return pick(array, [indices[0], indices[1][None], indices[2][None]])

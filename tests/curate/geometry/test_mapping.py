@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from curate.geometry import Grid, box_corners, orient, patient_to_pixel, pixel_to_patient, resample
-from curate.geometry.mapping import index_to_pixel, pixel_to_index
+from curate.geometry import Grid, Placement, box_corners, orient, patient_to_pixel, pixel_to_patient, resample
+from curate.geometry.mapping import (
+    box_to_index,
+    index_to_box,
+    index_to_pixel,
+    mask_to_source,
+    mask_to_volume,
+    pixel_to_index,
+)
+from curate.geometry.placement import straighten
 
 # ImageOrientationPatient of a lumbar axial slice angled along a disc; PixelSpacing (between rows, between columns)
 ROW_DIRECTION = np.array([0.9986, 0.0523, 0.0])
@@ -130,3 +138,128 @@ def test_a_bright_pixel_is_found_in_the_volume_where_its_label_says(
 
 def _axes(shape: tuple[int, ...]) -> list[tuple[int, tuple[int, int]]]:
     return [(shape[0], (1, 2)), (shape[1], (0, 2)), (shape[2], (0, 1))]
+
+
+def random_placement(seed: int) -> Placement:
+    """An oblique stack with its own tilt, gaps, pixel sizes and sense."""
+    rng = np.random.default_rng(seed)
+    row, column, normal = np.linalg.qr(rng.normal(size=(3, 3)))[0].T
+    slices = int(rng.integers(1, 12))
+    heights = np.cumsum(rng.uniform(0.5, 6.0, slices))[:, None]
+    lean = rng.uniform(-0.5, 0.5, 2)
+    origins = rng.normal(0, 200, 3) + heights * (rng.choice([-1, 1]) * normal + lean[0] * row + lean[1] * column)
+    between_rows, between_columns = rng.uniform(0.3, 1.5, 2)
+    shape = (slices, int(rng.integers(2, 40)), int(rng.integers(2, 40)))
+    return Placement(shape, origins, column * between_rows, row * between_columns, float(rng.uniform(0.5, 5)))
+
+
+def random_volume(placement: Placement, seed: int) -> Grid:
+    """A grid that the stack is brought to: straightened, then turned."""
+    rng = np.random.default_rng(seed + 1)
+    grid = straighten(placement, rng.uniform(0.5, 4.0, 3).tolist()).grid
+    target = str(rng.choice(["radiological", "SPL", "IAR", "LIP", "PSR"]))
+    return orient(np.broadcast_to(np.uint8(0), grid.shape), grid, target)[1]
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 100_000))
+def test_through_tilt_gaps_turns_and_resampling_a_pixel_comes_back_to_itself(seed: int) -> None:
+    placement = random_placement(seed)
+    volume, rng = random_volume(placement, seed), np.random.default_rng(seed + 2)
+    k = rng.integers(0, placement.shape[0], 20)
+    column, row = rng.uniform(-2, 42, (2, 20))
+    index = pixel_to_index(placement, volume, k, column, row)
+    expected = placement.origins_mm[k] + column[:, None] * placement.across_mm + row[:, None] * placement.down_mm
+    np.testing.assert_allclose(volume.to_patient(index), expected, atol=1e-6)
+    back = index_to_pixel(placement, volume, index)
+    np.testing.assert_array_equal(back.slice_index, k)
+    np.testing.assert_allclose(np.stack([back.column, back.row]), np.stack([column, row]), atol=1e-6)
+    np.testing.assert_allclose(back.distance_mm, 0, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 100_000))
+def test_a_voxel_comes_back_to_itself_through_its_slice_and_distance(seed: int) -> None:
+    placement = random_placement(seed)
+    volume = random_volume(placement, seed)
+    index = np.random.default_rng(seed).uniform(-3, 30, (4, 5, 3))
+    found = index_to_pixel(placement, volume, index)
+    assert found.slice_index.shape == (4, 5)
+    again = pixel_to_index(placement, volume, found.slice_index, found.column, found.row, found.distance_mm)
+    np.testing.assert_allclose(again, index, atol=1e-6)
+    heights = (volume.to_patient(index) - placement.origins_mm[0]) @ placement.normal
+    nearest = np.abs(heights[..., None] - placement.heights_mm).min(axis=-1)
+    np.testing.assert_allclose(np.abs(found.distance_mm), nearest, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 100_000))
+def test_a_grid_and_the_placement_of_its_slices_map_alike(seed: int) -> None:
+    grid = source_grid(drift=np.random.default_rng(seed).normal(0, 1, 3), sign=float(seed % 2 * 2 - 1))
+    points = np.random.default_rng(seed).normal(0, 80, (30, 3)) + grid.to_patient((4, 100, 90))
+    one, other = patient_to_pixel(grid, points), patient_to_pixel(Placement.of(grid), points)
+    np.testing.assert_array_equal(one.slice_index, other.slice_index)
+    np.testing.assert_allclose(one.column, other.column, atol=1e-9)
+    np.testing.assert_allclose(one.distance_mm, other.distance_mm, atol=1e-9)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 100_000))
+def test_a_box_and_a_polygon_on_a_slice_come_back(seed: int) -> None:
+    placement = random_placement(seed)
+    grid = straighten(placement, (1.3, 0.9, 1.1)).grid
+    volume = orient(np.broadcast_to(np.uint8(0), grid.shape), grid, "PSR")[1]
+    rng = np.random.default_rng(seed)
+    k = rng.integers(0, placement.shape[0], 6)
+    column, row, width, height = rng.uniform(1, 20, (4, 6))
+    low, high = box_to_index(placement, volume, k, column, row, width, height)
+    assert (low <= high).all()
+    back = index_to_box(placement, volume, low, high)
+    np.testing.assert_array_equal(back.first_slice, k)
+    np.testing.assert_array_equal(back.last_slice, k)
+    found = np.stack([back.column, back.row, back.width, back.height])
+    np.testing.assert_allclose(found, np.stack([column, row, width, height]), atol=1e-6)
+    angle = np.linspace(0, 2 * np.pi, 9)
+    polygon = pixel_to_index(placement, volume, int(k[0]), 10 + 5 * np.cos(angle), 12 + 3 * np.sin(angle))
+    again = index_to_pixel(placement, volume, polygon)
+    np.testing.assert_allclose(again.column, 10 + 5 * np.cos(angle), atol=1e-6)
+    np.testing.assert_allclose(again.row, 12 + 3 * np.sin(angle), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_mask_drawn_on_the_slices_lies_in_the_volume_and_comes_back(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    placement = random_placement(seed)
+    placement = Placement(
+        (placement.shape[0], 30, 26), placement.origins_mm, placement.down_mm, placement.across_mm, 3.0
+    )
+    coarse = rng.integers(1, 6, (placement.shape[0], 5, 4)).astype(np.uint8)
+    mask = coarse.repeat(6, axis=1).repeat(7, axis=2)[:, :, :26]
+    fine = min(0.25, float(placement.gaps_mm.min()) / 4)
+    volume = straighten(placement, (fine, 0.3, 0.3)).grid
+    there = mask_to_volume(mask, placement, volume)
+    index = np.round(pixel_to_index(placement, volume, np.arange(placement.shape[0]), 3.0, 3.0)).astype(int)
+    np.testing.assert_array_equal(there[tuple(index.T)], mask[:, 3, 3])
+    back = mask_to_source(there, volume, placement)
+    assert back.shape == mask.shape
+    assert (back == mask).mean() > 0.85  # pixels at the edges of a region may take their neighbour's label
+    core = np.zeros(mask.shape, bool)
+    core[:, 2::6, 3::7] = True
+    assert (back[core] == mask[core]).all()
+
+
+def test_masks_between_grids_go_through_their_affines() -> None:
+    grid = source_grid(slices=4)
+    mask = np.random.default_rng(0).integers(0, 9, grid.shape).astype(np.uint8)
+    turned, volume = orient(mask, grid, "SPL")
+    np.testing.assert_array_equal(mask_to_volume(mask, grid, volume), turned)
+    np.testing.assert_array_equal(mask_to_source(turned, volume, grid), mask)
+
+
+def test_slices_that_are_not_there_and_masks_that_do_not_fit_are_refused() -> None:
+    placement = random_placement(3)
+    for k in (-1, placement.shape[0], 0.5):
+        with pytest.raises(ValueError, match="slice"):
+            pixel_to_patient(placement, k, 0, 0)
+    with pytest.raises(ValueError, match="shape"):
+        mask_to_volume(np.zeros((1, 2, 3), np.uint8), placement, source_grid())
