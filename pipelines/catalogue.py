@@ -6,7 +6,7 @@ of rows: keyed ones for the store, and where each file lies for the private zone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from cluster.outcomes import Output
 from cluster.units import Item
 from curate.deid import Pseudonyms
 from curate.dicom import BadFile, FileRef, Limits, SourceReader, list_archive
-from curate.dicom.headers import read_source_header
-from curate.errors import Misconfigured, Unavailable
+from curate.dicom.functional_groups import read_frames
+from curate.dicom.headers import read_source_headers
+from curate.errors import Misconfigured, Rejected, Unavailable
 from curate.identity import Json, canonical_json, digest_json, fingerprint
 from curate.manifests import read_table, sort_rows, table_bytes
 from curate.manifests.schemas import FILES, INSTANCES
@@ -31,7 +32,7 @@ from pipelines.spec import Site, Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace
 
 STAGE = "catalogue"
-VERSION = 1
+VERSION = 2
 HEADER_COST = 32 * 2**10  # bytes read of a file for its header, to measure work
 PROCESS_MEMORY = 320 * 2**20  # of a worker with its libraries, before it reads anything
 
@@ -106,9 +107,7 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
         files: list[dict[str, Any]] = []
         headers: list[dict[str, Any]] = []
         with SourceReader(limits, indexes=Path(workspace.private.url, "indexes")) as reader:
-            for row in listed:
-                layout = layouts.get(row["site"])
-                keyed, header_bytes = read_keyed(reader, row, None if layout is None else str(layout), workspace)
+            for row, keyed, header_bytes in read_keyed(reader, listed, layouts, workspace):
                 if keyed["reason"] is None:
                     instances.append(keyed)
                     headers.append(
@@ -129,26 +128,45 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
 
 
 def read_keyed(
-    reader: SourceReader, row: Mapping[str, Any], layout: str | None, workspace: Workspace
-) -> tuple[dict[str, Any], int]:
-    """The keyed row of one listed file, of INSTANCES if its ``reason`` is None, else of FILES; size of its header."""
-    common = {"site": row["site"], "file_key": row["file_key"], "size_bytes": row["size"]}
-    if row["reason"] is not None:
-        return {**common, "reason": row["reason"], "detail": row["detail"]}, 0
-    header, header_bytes = read_source_header(reader, file_ref(row))
+    reader: SourceReader, listed: Sequence[Mapping[str, Any]], layouts: Mapping[str, Json], workspace: Workspace
+) -> Iterator[tuple[Mapping[str, Any], dict[str, Any], int]]:
+    """(row of LISTING, its keyed row, size of its header) of every listed file, in order.
+
+    A keyed row is one of INSTANCES if its ``reason`` is None, else of FILES. ``layouts``: by site.
+    """
+    scanned = read_source_headers(reader, [file_ref(row) for row in listed if row["reason"] is None])
+    for row in listed:
+        if row["reason"] is not None:
+            yield row, {**_common(row), "reason": row["reason"], "detail": row["detail"]}, 0
+            continue
+        header, header_bytes = next(scanned)
+        layout = layouts.get(row["site"])
+        keyed = _keyed(row, header, header_bytes, None if layout is None else str(layout), workspace.pseudonyms)
+        yield row, keyed, len(header_bytes) if keyed["reason"] is None else 0
+
+
+def _common(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"site": row["site"], "file_key": row["file_key"], "size_bytes": row["size"]}
+
+
+def _keyed(
+    row: Mapping[str, Any], header: Mapping[str, Any], header_bytes: bytes, layout: str | None, pseudonyms: Pseudonyms
+) -> dict[str, Any]:
     if header["reason"] is not None:
-        return {**common, "reason": header["reason"], "detail": header["detail"] or ""}, 0
-    pseudonyms = workspace.pseudonyms
-    instance = keyed_instance(header, site=row["site"], layout=layout, pseudonyms=pseudonyms)
+        return {**_common(row), "reason": header["reason"], "detail": header["detail"] or ""}
+    try:
+        frames = read_frames(header_bytes, header)
+    except Rejected as rejection:
+        return {**_common(row), "reason": rejection.reason.value, "detail": rejection.detail}
+    instance = keyed_instance({**header, "frames": frames}, site=row["site"], layout=layout, pseudonyms=pseudonyms)
     if not all(instance[name] for name in _IDS):
-        return {**common, "reason": Reason.MISSING_IDENTIFIERS.value, "detail": ""}, 0
-    instance |= {
-        **common,
+        return {**_common(row), "reason": Reason.MISSING_IDENTIFIERS.value, "detail": ""}
+    return instance | {
+        **_common(row),
         "reason": None,
         "header_digest": pseudonyms.digest(header_bytes, "header"),
         "stamp": pseudonyms.digest(f"{row['size']}:{row['modified_ns']}".encode(), "stamp"),
     }
-    return instance, len(header_bytes)
 
 
 def headers_key(fingerprint: str) -> str:
@@ -177,13 +195,14 @@ def _list_site(site: Site, spec: Spec, pseudonyms: Pseudonyms) -> Iterator[dict[
                 if not batch:
                     break
                 for each in batch:
-                    row = _listed(each, f"{site.name}/{number}", pseudonyms)
+                    row = listed_row(each, f"{site.name}/{number}", pseudonyms)
                     yield {**row, "chunk": f"{site.name}.{number}.{chunk:06d}", "site": site.name}
         except (Misconfigured, Unavailable) as error:
             raise type(error)(f"sites.{site.name}.archives.{number}: {archive}: {error}") from None
 
 
-def _listed(found: FileRef | BadFile, archive: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+def listed_row(found: FileRef | BadFile, archive: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+    """A row of LISTING without its chunk and site. ``archive``: what the archive is called, wherever it lies."""
     ref = found.ref if isinstance(found, BadFile) else found
     name = f"{archive}/{ref.member}/{ref.offset}"
     return {

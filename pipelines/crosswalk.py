@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -30,6 +30,26 @@ def write_crosswalk(spec: Spec, workspace: Workspace, destination: Path) -> int:
     rows = {tuple(row.items()): row for row in _rows(workspace, workspace.pseudonyms)}
     _write(destination, encrypt_crosswalk(rows.values(), workspace.pseudonyms))
     return len(rows)
+
+
+def write_folder_crosswalk(
+    workspace: Workspace, patients: Collection[str], destination: Path, *, site: str, outside: Path
+) -> int:
+    """The same for the patients of a de-identified folder (``pipelines/deidentify.py``): ids, accessions and offsets.
+
+    Raises ``Misconfigured`` for a place in ``outside``, the folder that is handed on.
+    """
+    assert isinstance(workspace.pseudonyms, Keyed)
+    require_outside(destination, [outside])
+    rows: list[dict[str, str]] = []
+    for key in workspace.private.list(IDENTIFIERS):
+        patient_key = PurePosixPath(key).parts[-2]  # PATIENT/NAME.parquet
+        if patient_key in patients:
+            found = [Identifier(row["kind"], row["value"]) for row in read_table(workspace.private, key).to_pylist()]
+            rows += crosswalk_rows(found, patient_key=patient_key, site=site, pseudonyms=workspace.pseudonyms)
+    distinct = {tuple(row.items()): row for row in rows}
+    _write(destination, encrypt_crosswalk(distinct.values(), workspace.pseudonyms))
+    return len(distinct)
 
 
 def read_crosswalk(path: Path, key: str) -> pa.Table:

@@ -13,7 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.outcomes import ItemOutcome, Status
-from curate.dicom.series import SortedSeries, estimate_memory, sort_out
+from curate.dicom.estimate import estimate_memory
+from curate.dicom.pixels import Damaged
+from curate.dicom.series import SortedSeries, sort_out
+from curate.dicom.stacks import StackLimits
 from curate.errors import Rejected
 from curate.identity import digest_json
 from curate.manifests import read_table, sort_rows, table_bytes, write_table
@@ -65,11 +68,14 @@ def group(
     return table
 
 
-def sort_series(rows: Sequence[Mapping[str, Any]], sorting: Mapping[str, Any]) -> SortedSeries:
+def sort_series(
+    rows: Sequence[Mapping[str, Any]], sorting: Mapping[str, Any], damaged: Damaged | None = None
+) -> SortedSeries:
     """``sort_out`` for the catalogue rows of one series, which must be of one patient, study and site.
 
-    ``sorting``: the ``modality`` that the task uses, the ``minimum_slices`` of a stack, and the sites at which a header
-    without a modality has the task's (``assumed_at``). Raises Rejected(MIXED_IDENTITY) for rows of several.
+    ``sorting``: the ``modality`` that the task uses, the ``limits`` of a stack, and the sites at which a header without
+    a modality has the task's (``assumed_at``). ``damaged``: instances whose pixels turned out to be unusable. Raises
+    Rejected(MIXED_IDENTITY) for rows of several.
     """
     if len({tuple(row[name] for name in _IDENTITY) for row in rows}) > 1:
         raise Rejected(Reason.MIXED_IDENTITY)
@@ -77,7 +83,8 @@ def sort_series(rows: Sequence[Mapping[str, Any]], sorting: Mapping[str, Any]) -
         rows,
         modality=sorting["modality"],
         assume_modality=rows[0]["site"] in sorting["assumed_at"],
-        minimum_slices=sorting["minimum_slices"],
+        limits=StackLimits(**sorting["limits"]),
+        damaged=damaged,
     )
 
 

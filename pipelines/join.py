@@ -31,6 +31,7 @@ from curate.labels.checks import (
     check_mask_order,
     check_point_places,
 )
+from curate.labels.levels import with_levels
 from curate.labels.masks import points_objects
 from curate.manifests import assign_splits, cervical_samples, lumbar_samples, read_table, with_splits, write_table
 from curate.manifests.schemas import (
@@ -138,7 +139,7 @@ def _lumbar(files: LumbarLabelFiles, workspace: Workspace, tables: Tables, split
     points, misplaced = place_points(labels.points, tables["slices"], volumes, series=series)
     return {
         "series": series,
-        "volumes": volumes,
+        "volumes": with_levels(volumes, points),
         "points": points,
         "objects": points_objects(points),
         "samples": lumbar_samples(labels.targets, volumes, splits),
@@ -165,7 +166,10 @@ def _settled(row: dict[str, Any], outcome: ItemOutcome | None) -> dict[str, Any]
     equipment = outcome.record.get("equipment")
     known = dict(equipment) if isinstance(equipment, Mapping) else {}
     made_of = outcome.record.get("made_of")
-    ending = {"status": outcome.status.value, "reason": reason, "detail": outcome.detail}
+    if "instances_used" in outcome.record:
+        known["instances_used"] = outcome.record["instances_used"]
+    detail = outcome.detail or str(outcome.record.get("detail", ""))
+    ending = {"status": outcome.status.value, "reason": reason, "detail": detail}
     return {**row, **known, **ending, "fingerprint": None if made_of is None else str(made_of)}
 
 

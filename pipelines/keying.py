@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
@@ -78,11 +78,37 @@ _WORDS = {
             "HELIX",
             "SCREEN_SAVE",
             "POST_PROCESSED",
+            "NONE",
+            "MIXED",
+            "MAGNITUDE",
+            "PHASE",
+            "REAL",
+            "IMAGINARY",
+            "PHASE_MAP",
+            "MOSAIC",
+            "DIFFUSION",
+            "ADC",
+            "TRACEW",
+            "FA",
+            "W",
+            "F",
+            "WATER",
+            "FAT",
+            "IN_PHASE",
+            "OUT_PHASE",
+            "OPP_PHASE",
         ]
     )
     | {"SCREEN SAVE"},
 }
+_FRAME_WORDS = {
+    "image_type": _WORDS["image_type"],
+    "complex_component": frozenset(("MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "MIXED")),  # PS3.3 C.8.13.3.1.1
+    "diffusion_directionality": frozenset(("DIRECTIONAL", "BMATRIX", "ISOTROPIC", "NONE")),  # C.8.13.5.9
+}
+_FRAME_TEXTS = {"convolution_kernel": "kernel_key", "stack_id": "stack_key"}  # tell apart by a digest alone
 _OTHER = "OTHER"
+_NUMBERS = re.compile(r"[-+0-9.e\\]{1,200}")
 _KEPT = [name for name in INSTANCES.names if name not in {"stack", "position_in_stack", "reason"}]
 
 
@@ -102,7 +128,8 @@ def keyed_instance(
 
     Ids that the layout names come from the path, the others from the header. Any of ``study_key``, ``series_key`` and
     ``instance_key`` is None where neither has it, or where it would stay as it is and is no plain name. Of attributes
-    that hold words, known ones are kept and any other text is OTHER.
+    that hold words, known ones are kept and any other text is OTHER; a convolution kernel, of which every vendor has
+    words of its own, is told from others by a digest. ``frames``: what ``read_frames`` gives, or absent.
     """
     named = ids_from_path(header["member"], layout) if layout else {}
     study = named.get("study") or header["study_instance_uid"]
@@ -126,8 +153,33 @@ def keyed_instance(
         "series_key": _key(series, pseudonyms),
         "instance_key": _key(header["sop_instance_uid"], pseudonyms),
         "instance_number": number,
+        "kernel_key": _digest(header.get("convolution_kernel"), "kernel_key", pseudonyms),
+        "frames": _keyed_frames(header.get("frames"), pseudonyms),
     }
     return row
+
+
+def _keyed_frames(frames: Sequence[Mapping[str, Any]] | None, pseudonyms: Pseudonyms) -> list[dict[str, Any]] | None:
+    """What ``read_frames`` gives, with (name, value) pairs of numbers, known words and digests as ``kind``."""
+    if frames is None:
+        return None
+    return [{**frame, "kind": _keyed_kind(frame["kind"], pseudonyms)} for frame in frames]
+
+
+def _keyed_kind(kind: Mapping[str, str], pseudonyms: Pseudonyms) -> list[dict[str, str | None]]:
+    pairs: dict[str, str | None] = {}
+    for name, value in kind.items():
+        if name in _FRAME_TEXTS:
+            pairs[_FRAME_TEXTS[name]] = _digest(value, _FRAME_TEXTS[name], pseudonyms)
+        elif name in _FRAME_WORDS:
+            pairs[name] = _words(value, _FRAME_WORDS[name])
+        else:
+            pairs[name] = value if _NUMBERS.fullmatch(value) else _OTHER
+    return [{"name": name, "value": value} for name, value in pairs.items()]
+
+
+def _digest(value: str | None, domain: str, pseudonyms: Pseudonyms) -> str | None:
+    return pseudonyms.digest(value.encode("utf-8", "surrogatepass"), domain)[:16] if value else None
 
 
 def _key(value: str | None, pseudonyms: Pseudonyms) -> str | None:

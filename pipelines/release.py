@@ -38,7 +38,7 @@ def release(spec: Spec, workspace: Workspace, progress: BuildProgress | None = N
         workspace.store,
         Path(workspace.store.url, FOLDER),
         description=described,
-        deidentification=state(workspace.profile, workspace.pseudonyms, workspace.site_profiles),
+        deidentification=state(workspace.profile, workspace.pseudonyms, workspace.site_profiles, workspace.decisions),
         manifests=manifests,
         include_volumes=spec.release.include_volumes,
         progress=progress,

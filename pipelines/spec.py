@@ -103,6 +103,8 @@ class Volumes(Section):
     spacing_mm: tuple[Spacing, Spacing, Spacing]
     antialias: bool = True
     minimum_slices: int = Field(default=3, ge=1)  # of a stack
+    maximum_gap_mm: float = Field(default=10.0, gt=0.0)  # between neighbouring slices of a stack
+    maximum_missing: float = Field(default=0.2, ge=0.0, lt=1.0)  # share of a stack's slices: not there, or damaged
 
 
 class Split(Section):

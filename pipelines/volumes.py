@@ -8,8 +8,8 @@ wherever and whenever it is built.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from cluster.units import Item
 from curate.deid import FileAudit, Identifier, deidentify_bytes
 from curate.deid.audit_chain import audit_row
 from curate.deid.leaks import LeakScanner
-from curate.dicom import Limits, SourceReader, Volume, assemble, decode_slice, read_header
+from curate.dicom import Limits, SourceReader, Volume, read_header
 from curate.dicom.frames import DecodedSlice
-from curate.dicom.stacks import Stack
+from curate.dicom.pixels import Damaged, SeriesPixels, decode_instance, read_pixels
+from curate.dicom.series import Row, SortedSeries
+from curate.dicom.stacks import Stack, tilt_degrees
 from curate.errors import Quarantined, Rejected
-from curate.geometry import Grid, orient, resample, resample_onto
+from curate.geometry import Grid, resample_onto
 from curate.identity import Json, digest_json, fingerprint
 from curate.labels.masks import CERVICAL_MASK_NAMES, mask_objects, read_mask, share_inside
 from curate.manifests import read_table, sort_rows, table_bytes
@@ -44,7 +46,7 @@ from pipelines.spec import Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace, volume_parameters
 
 STAGE = "volumes"
-VERSION = 2
+VERSION = 3
 MASK = "vertebrae"
 
 
@@ -72,26 +74,28 @@ def open_builder(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     return Builder(workspace, parameters, masks, limits).build
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Material:
-    """A series as read: de-identified files and decoded slices by instance key, and who must not be found in them."""
+    """What reading one series gave: de-identified files by instance key, and who must not be found in them."""
 
-    files: Mapping[str, bytes]
-    slices: Mapping[str, DecodedSlice]
-    identifiers: frozenset[Identifier]
-    equipment: Mapping[str, Json]  # SERIES columns, from a de-identified header
-    actions: Counter[str]
-    audits: tuple[Mapping[str, Any], ...]  # rows of FILE_AUDIT
-    digest: str  # keyed, of all source bytes
+    files: dict[str, bytes] = field(default_factory=dict)
+    identifiers: set[Identifier] = field(default_factory=set)
+    actions: Counter[str] = field(default_factory=Counter)
+    audits: list[Mapping[str, Any]] = field(default_factory=list)  # rows of FILE_AUDIT
+    digests: list[str] = field(default_factory=list)  # keyed, of the bytes of every file that was read
+
+    def keep(self, keys: Container[str]) -> None:
+        """Forget the files of instances that are in no volume after all."""
+        self.files = {key: content for key, content in self.files.items() if key in keys}
+        self.audits = [row for row in self.audits if row["instance_key"] in keys]
 
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
     """A stack on its final grid."""
 
-    source: Volume
-    array: NDArray[Any]
-    grid: Grid
+    volume: Volume
+    flags: tuple[str, ...]
     labels: Mapping[str, NDArray[np.uint8]]
     mask_fault: str | None  # why the study's mask is not among the labels
 
@@ -108,56 +112,50 @@ class Builder:
     def build(self, item: Item) -> Done:
         """Raises Rejected, Quarantined or Unavailable; then nothing of this series counts."""
         rows = read_table(self.workspace.store, INSTANCES_KEY, filters=pc.field("series_key") == item.key).to_pylist()
-        found = sort_series(rows, self.parameters["sorting"])
-        if found.reason is not None:
-            raise Rejected(found.reason, found.detail)
-        used = [row for row, place in zip(rows, found.instances, strict=True) if place.reason is None]
-        material = self._read(used, item.key)
+        material = Material()
+        pixels = self._read(rows, item.key, material)
         mask_path = self.masks.get(rows[0]["study_key"])
-        volumes = [self._normalise(stack, material, mask_path) for stack in found.stacks]
-        made_of = [material.digest, *([self.workspace.pseudonyms.digest(mask_path.read_bytes())] if mask_path else [])]
+        volumes = [self._normalise(pixels, stack.index, mask_path) for stack in pixels.found.stacks]
+        material.keep({piece.key for volume in volumes for piece in volume.volume.stack.slices})
+        made_of = [digest_json(sorted(material.digests))]
+        if mask_path is not None:
+            made_of.append(self.workspace.pseudonyms.digest(mask_path.read_bytes()))
         name = fingerprint(STAGE, VERSION, digest_json(dict(self.parameters)), made_of)[:16]
-        return self._write(rows[0], volumes, material, f"{rows[0]['study_key']}/{item.key}/{name}")
+        done = self._write(rows[0], volumes, material, f"{rows[0]['study_key']}/{item.key}/{name}")
+        return replace(done, record={**done.record, **_describe(pixels.found)})
 
-    def _read(self, rows: Sequence[Mapping[str, Any]], series_key: str) -> Material:
+    def _read(self, rows: Sequence[Mapping[str, Any]], series_key: str, material: Material) -> SeriesPixels:
         pseudonyms = self.workspace.pseudonyms
         table = read_table(self.workspace.private, SOURCES_KEY, filters=pc.field("series_key") == series_key)
         sources = {row["file_key"]: row for row in table.to_pylist()}
-        files: dict[str, bytes] = {}
-        slices: dict[str, DecodedSlice] = {}
-        identifiers: set[Identifier] = set()
-        actions: Counter[str] = Counter()
-        audits: list[Mapping[str, Any]] = []
-        digests: list[str] = []
+
+        def sort(damaged: Damaged) -> SortedSeries:
+            return sort_series(rows, self.parameters["sorting"], damaged)
+
         with SourceReader(self.limits, indexes=Path(self.workspace.private.url, "indexes")) as reader:
-            for row in rows:
-                source = sources[row["file_key"]]
+
+            def decode(row: Row, frames: Sequence[int]) -> list[DecodedSlice]:
+                key, site, source = str(row["instance_key"]), str(row["site"]), sources[row["file_key"]]
                 raw = reader.read(file_ref(source))
                 if pseudonyms.digest(raw[: source["header_bytes"]], "header") != row["header_digest"]:
                     raise Quarantined(Reason.SOURCE_CHANGED)
-                digests.append(pseudonyms.digest(raw))
+                material.digests.append(pseudonyms.digest(raw))
                 clean = deidentify_bytes(
                     raw,
-                    self.workspace.profile_of(row["site"]),
+                    self.workspace.profile_of(site),
                     pseudonyms,
-                    site=row["site"],
+                    site=site,
                     decisions=self.workspace.decisions,
                 )
-                files[row["instance_key"]] = clean.content
                 # blanked boxes must not come back through the volume
-                slices[row["instance_key"]] = decode_slice(clean.content if clean.audit.blanked else raw)
-                identifiers |= clean.identifiers
-                actions.update(dict(clean.audit.counts))
-                audits.append(self._audit(clean.audit, series_key, row["instance_key"]))
-        return Material(
-            files=files,
-            slices=slices,
-            identifiers=frozenset(identifiers),
-            equipment=describe_equipment(files[rows[0]["instance_key"]]),
-            actions=actions,
-            audits=tuple(audits),
-            digest=digest_json(sorted(digests)),
-        )
+                decoded = decode_instance(clean.content if clean.audit.blanked else raw, row, frames)
+                material.files[key] = clean.content
+                material.identifiers |= clean.identifiers
+                material.actions.update(dict(clean.audit.counts))
+                material.audits.append(self._audit(clean.audit, series_key, key))
+                return decoded
+
+            return read_pixels(rows, sort, decode)
 
     def _audit(self, audit: FileAudit, series_key: str, instance_key: str) -> Mapping[str, Any]:
         options = [code for code, _ in self.workspace.profile.codes]
@@ -165,13 +163,15 @@ class Builder:
             audit, series_key=series_key, instance_key=instance_key, options=options, code_version=CODE_VERSION
         )
 
-    def _normalise(self, stack: Stack, material: Material, mask_path: Path | None) -> Normalised:
-        decoded = (material.slices[piece.key] for piece in stack.slices)
-        source = assemble(stack, decoded, self.parameters["modality"])
-        array, grid = orient(source.array, source.grid, self.parameters["orientation"])
-        array, grid = resample(array, grid, self.parameters["spacing_mm"], antialias=self.parameters["antialias"])
-        labels, fault = mask_on(grid, mask_path)
-        return Normalised(source, array, grid, labels, fault)
+    def _normalise(self, pixels: SeriesPixels, stack: int, mask_path: Path | None) -> Normalised:
+        acquired = pixels.assemble(pixels.found.stacks[stack], self.parameters["modality"])
+        volume = acquired.normalise(
+            self.parameters["spacing_mm"],
+            orientation=self.parameters["orientation"],
+            antialias=self.parameters["antialias"],
+        )
+        labels, fault = mask_on(volume.grid, mask_path)
+        return Normalised(volume, tuple(sorted((*volume.flags, *volume.stack.flags))), labels, fault)
 
     def _write(self, row: Mapping[str, Any], volumes: Sequence[Normalised], material: Material, folder: str) -> Done:
         self._check_for_leaks(material)
@@ -182,28 +182,28 @@ class Builder:
         records: list[dict[str, Json]] = []
         objects: list[dict[str, Any]] = []
         for volume in volumes:
-            uri = f"volumes/{folder}/{volume.source.stack.index}.zarr"
+            uri = f"volumes/{folder}/{volume.volume.stack.index}.zarr"
             url = str(store.path(uri))
             written = write_volume(
                 url,
-                volume.array,
-                volume.grid,
-                modality=volume.source.modality,
-                units=volume.source.units,
-                slice_axis=slice_axis(volume),
+                volume.volume.array,
+                volume.volume.grid,
+                modality=volume.volume.modality,
+                units=volume.volume.units,
+                slice_axis=slice_axis(volume.volume),
                 labels=volume.labels,
             )
-            verify_volume(url, volume.array, volume.grid, labels=volume.labels)
+            verify_volume(url, volume.volume.array, volume.volume.grid, labels=volume.labels)
             outputs += [Output(f"{uri}/{entry.key}", entry.sha256, entry.size) for entry in written.objects]
             records.append(volume_record(volume, written, uri))
             if MASK in volume.labels:
                 objects += mask_objects(
                     volume.labels[MASK],
-                    volume.grid,
+                    volume.volume.grid,
                     CERVICAL_MASK_NAMES,
                     study_key=row["study_key"],
                     series_key=row["series_key"],
-                    stack=volume.source.stack.index,
+                    stack=volume.volume.stack.index,
                 )
         slices = self._slices(volumes, material, row["series_key"], folder)
         outputs.append(self._put(f"volumes/{folder}/slices.parquet", table_bytes(slices)))
@@ -216,7 +216,7 @@ class Builder:
             "made_of": folder.rsplit("/", 1)[-1],
             "slices": outputs[-2].key,
             "audit": outputs[-1].key,
-            "equipment": dict(material.equipment),
+            "equipment": describe_equipment(next(iter(dict(sorted(material.files.items())).values()))),
             "mask_faults": sorted({volume.mask_fault for volume in volumes if volume.mask_fault is not None}),
             "deidentification": dict(sorted(material.actions.items())),
         }
@@ -250,16 +250,17 @@ class Builder:
         rows = [
             {
                 "series_key": series_key,
-                "stack": volume.source.stack.index,
+                "stack": volume.volume.stack.index,
                 "position_in_stack": position,
                 "instance_key": piece.key,
+                "frame": piece.frame,
                 "instance_number": piece.instance_number,
                 "dicom": f"dicom/{folder}/{piece.key}.dcm",
                 "dicom_sha256": sha256_bytes(material.files[piece.key]),
                 "image_position_mm": list(piece.position_mm),
             }
             for volume in volumes
-            for position, piece in enumerate(volume.source.stack.slices)
+            for position, piece in enumerate(volume.volume.stack.slices)
         ]
         return pa.Table.from_pylist(rows, schema=SLICES)
 
@@ -284,35 +285,60 @@ def mask_on(grid: Grid, path: Path | None) -> tuple[dict[str, NDArray[np.uint8]]
     return {MASK: resample_onto(mask, mask_grid, grid)}, None
 
 
-def slice_axis(volume: Normalised) -> int:
+def slice_axis(volume: Volume) -> int:
     """The axis of the final array that runs along the acquired slices."""
-    normal = volume.source.grid.directions[:, 0]
-    return int(np.argmax(np.abs(normal @ volume.grid.directions)))
+    return int(np.argmax(np.abs(volume.stack.placement.normal @ volume.grid.directions)))
 
 
-def volume_record(volume: Normalised, written: WrittenVolume, uri: str) -> dict[str, Json]:
+def volume_record(normalised: Normalised, written: WrittenVolume, uri: str) -> dict[str, Json]:
     """The VOLUMES columns that the build knows; keys, type and split are joined later."""
-    source, grid, statistics = volume.source, volume.grid, written.statistics
+    volume, statistics = normalised.volume, written.statistics
+    stack, grid = volume.stack, volume.grid
+    gaps = stack.placement.gaps_mm
     return {
-        "stack": source.stack.index,
-        "modality": source.modality,
+        "stack": stack.index,
+        "modality": volume.modality,
         "uri": uri,
         "objects": [entry.key for entry in written.objects],
         "size_bytes": written.size,
         "sha256": written.sha256,
         "shape": list(grid.shape),
         "dtype": written.dtype,
-        "units": source.units,
+        "units": volume.units,
         "spacing_mm": list(grid.spacing_mm),
         "affine": grid.affine.ravel().tolist(),
         "axis_codes": grid.axis_codes,
         "slice_axis": slice_axis(volume),
-        "source_shape": list(source.grid.shape),
-        "source_affine": source.grid.affine.ravel().tolist(),
+        "source_shape": list(stack.placement.shape),
+        "source_affine": source_affine(stack).ravel().tolist(),
+        "gap_min_mm": float(gaps.min()),
+        "gap_max_mm": float(gaps.max()),
+        "missing_slices": sum(count for _, count in stack.missing),
+        "tilt_deg": tilt_degrees(stack.placement),
         "intensity_min": statistics.minimum,
         "intensity_max": statistics.maximum,
         "intensity_mean": statistics.mean,
         "intensity_p01": statistics.p01,
         "intensity_p99": statistics.p99,
-        "flags": list(source.flags),
+        "flags": list(normalised.flags),
+        "detail": stack.detail,
     }
+
+
+def source_affine(stack: Stack) -> NDArray[np.float64]:
+    """(4, 4): (slice, row, column, 1) -> LPS millimetres; slices evenly between the first and the last."""
+    if stack.grid is not None:
+        return stack.grid.affine
+    placement = stack.placement
+    affine = np.eye(4)
+    affine[:3, 0] = (placement.origins_mm[-1] - placement.origins_mm[0]) / (placement.shape[0] - 1)
+    affine[:3, 1], affine[:3, 2], affine[:3, 3] = placement.down_mm, placement.across_mm, placement.origins_mm[0]
+    return affine
+
+
+def _describe(found: SortedSeries) -> dict[str, Json]:
+    """SERIES columns that are known once every pixel was read: what is in the volumes, and why the rest is not."""
+    apart = Counter(one.reason.value for one in found.instances if one.reason is not None)
+    notes = [f"{count} {reason}" for reason, count in sorted(apart.items())]
+    used = len(found.instances) - apart.total()
+    return {"instances_used": used, "detail": "; ".join([*notes, found.detail] if found.detail else notes)}

@@ -81,19 +81,23 @@ def volume_parameters(spec: Spec, workspace: Workspace) -> dict[str, Json]:
         "sorting": {
             "modality": MODALITY[spec.task],
             "assumed_at": sorted(site.name for site in spec.sites if site.assume_modality),
-            "minimum_slices": spec.volumes.minimum_slices,
+            "limits": {
+                "minimum_slices": spec.volumes.minimum_slices,
+                "maximum_gap_mm": spec.volumes.maximum_gap_mm,
+                "maximum_missing": spec.volumes.maximum_missing,
+            },
         },
         "orientation": spec.volumes.orientation,
         "spacing_mm": list(spec.volumes.spacing_mm),
         "antialias": spec.volumes.antialias,
         "profile": workspace.profile.digest,
         "site_profiles": {site: profile.digest for site, profile in sorted(workspace.site_profiles.items())},
-        "decisions": _digest_of_decisions(workspace),
+        "decisions": digest_of_decisions(workspace),
         "key": workspace.pseudonyms.fingerprint,
     }
 
 
-def _digest_of_decisions(workspace: Workspace) -> str | None:
+def digest_of_decisions(workspace: Workspace) -> str | None:
     """Keyed, since decisions hold text of the archive."""
     if workspace.decisions is None:
         return None

@@ -33,7 +33,7 @@ def frames_of(words: Stored, layout: PixelLayout, *, is_planar: bool) -> Stored:
     return words.reshape(layout.frames, *size, layout.samples)
 
 
-def words_of(value: bytes, layout: PixelLayout, *, little: bool) -> Stored:
+def words_of(value: bytes | memoryview, layout: PixelLayout, *, little: bool) -> Stored:
     """Writable flat array over a copy of native pixel bytes, in the byte order of the file.
 
     Raises Quarantined(DEIDENTIFICATION_FAILED) for pixels that are not whole bytes.

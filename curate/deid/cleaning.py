@@ -9,7 +9,7 @@ form and stays: that is what the table of distinct values is for (``curate deid 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 from curate.deid.identifiers import Guard
@@ -59,7 +59,7 @@ _LOOSE_ENDS = " \t,;:^_=-/&+"
 
 def clean_text(text: str, guard: Guard) -> str:
     """The text without what identifies; the very same object when nothing does. May become empty."""
-    spans = [*guard.spans(text), *_forms(text)]
+    spans = (*guard.spans(text), *_forms(text))
     return _without(text, spans) if spans else text
 
 
@@ -84,7 +84,8 @@ def _titled(text: str) -> Iterator[tuple[int, int]]:
             yield match.span()
 
 
-def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+@lru_cache(maxsize=4096)
+def _without(text: str, spans: tuple[tuple[int, int], ...]) -> str:
     kept, position = [], 0
     for start, end in sorted(spans):
         if start > position:

@@ -69,6 +69,27 @@ class Decisions:
         return f"Decisions({len(self.rows)} rows)"
 
 
+@dataclass(frozen=True, slots=True)
+class Noting(Decisions):
+    """Decisions that note which of their rows were asked for, by their number in ``content()``: 0 is the first."""
+
+    numbers: Mapping[_Key, int] = field(repr=False)
+    met: set[int] = field(default_factory=set, repr=False)
+
+    def action(self, tag_path: str, vr: str, value: str) -> Mark | None:
+        """The mark of a value, as of ``Decisions``."""
+        number = self.numbers.get((tag_path, vr, value))
+        if number is None:
+            return None
+        self.met.add(number)
+        return self.rows[tag_path, vr, value]
+
+
+def noting(decisions: Decisions) -> Noting:
+    """The same decisions, with nothing noted yet."""
+    return Noting(decisions.rows, decisions.tags, {key: number for number, key in enumerate(sorted(decisions.rows))})
+
+
 def path_step(tag: int, creator: str = "") -> str:
     """One step of a tag path: ``(0008,103e)``, and ``(0019,xx0c,SIEMENS MR HEADER)`` for a private element.
 
@@ -98,14 +119,20 @@ def is_personal(tag_path: str, vr: str) -> bool:
     kind = KIND_OF_VR.get(vr.encode("latin-1", "replace"), Kind.UNKNOWN)
     if kind in _PERSONAL:
         return True
-    match = _STANDARD_STEP.fullmatch(_last_step(tag_path))
+    match = _STANDARD_STEP.fullmatch(last_step(tag_path))
     return match is not None and kind_of(int(match[1] + match[2], 16), kind) is not None
 
 
 def creator_of(tag_path: str) -> str | None:
     """The creator of a private element, which may be empty; None for a standard element."""
-    step = _last_step(tag_path)
+    step = last_step(tag_path)
     return step[11:-1] if _PRIVATE_STEP.fullmatch(step) else None
+
+
+def last_step(path: str) -> str:
+    """The last step of a path; private creators may hold any sign, so not simply what follows the last separator."""
+    starts = [match.end() for match in _STEP_START.finditer(path)]
+    return path[starts[-1] :] if starts else path
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -142,7 +169,7 @@ def make_decisions(rows: Iterable[Mapping[str, Any]]) -> Decisions:
         key, mark = _checked(number, row)
         if decided.setdefault(key, mark) != mark:
             raise _refusal(f"row {number}: the same value is decided in two ways")
-    return Decisions(MappingProxyType(decided), frozenset(_last_step(path) for path, _, _ in decided))
+    return Decisions(MappingProxyType(decided), frozenset(last_step(path) for path, _, _ in decided))
 
 
 def _checked(number: int, row: Mapping[str, Any]) -> tuple[_Key, Mark]:
@@ -160,14 +187,8 @@ def _checked(number: int, row: Mapping[str, Any]) -> tuple[_Key, Mark]:
 
 
 def _is_path(path: str) -> bool:
-    last = _last_step(path)
+    last = last_step(path)
     return _STANDARD_STEP.fullmatch(last) is not None or _PRIVATE_STEP.fullmatch(last) is not None
-
-
-def _last_step(path: str) -> str:
-    """The last step of a path; private creators may hold any sign, so not simply what follows the last separator."""
-    starts = [match.end() for match in _STEP_START.finditer(path)]
-    return path[starts[-1] :] if starts else path
 
 
 def _name(step: str) -> str:

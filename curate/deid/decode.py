@@ -18,7 +18,8 @@ from curate.deid.fragments import Frames
 from curate.deid.jpeg_segments import sample_precision
 from curate.deid.native import PixelLayout, clear_unused_bits
 from curate.dicom.codecs import decode_codestream
-from curate.dicom.frames import ENCAPSULATED_SYNTAXES, MAXIMUM_PIXELS, PixelFormat
+from curate.dicom.frames import ENCAPSULATED_SYNTAXES
+from curate.dicom.image_pixel import MAXIMUM_PIXELS, PixelFormat
 from curate.errors import Rejected
 from curate.reasons import Reason
 

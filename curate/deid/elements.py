@@ -8,6 +8,7 @@ after it are not read.
 
 from __future__ import annotations
 
+from functools import partial
 from struct import Struct
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from curate.reasons import Reason
 PIXEL_TAGS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 DEEPEST_NESTING = 32
 _UNDEFINED = 0xFFFFFFFF
+_PIXEL_GROUP = 0x7FE0
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 
@@ -56,6 +58,11 @@ _LONG = {True: Struct("<I"), False: Struct(">I")}
 _IMPLICIT = {True: Struct("<HHI"), False: Struct(">HHI")}
 
 
+_make_element = partial(tuple.__new__, Element)  # half the cost of the constructor, which is most of a walk
+_PLAIN_VRS = frozenset(KIND_OF_VR) - LONG_VRS
+"""VRs whose explicit header is eight bytes: no sequences, no bytes of unknown length."""
+
+
 def read_elements(content: bytes, start: int, syntax: Syntax) -> tuple[Element, ...]:
     """Elements from ``start`` to Pixel Data (inclusive) or to the end of the bytes.
 
@@ -92,7 +99,16 @@ def _walk(
     if depth > DEEPEST_NESTING:
         raise Rejected(Reason.UNREADABLE_HEADER, f"sequences nested deeper than {DEEPEST_NESTING}")
     elements: list[Element] = []
+    unpack = _SHORT[syntax.little].unpack_from
+    is_explicit = not syntax.implicit
     while position + 8 <= limit:
+        if is_explicit:
+            group, number, vr, length = unpack(content, position)
+            end = position + 8 + length
+            if vr in _PLAIN_VRS and end <= limit and group < _PIXEL_GROUP:  # most elements; the others take their time
+                elements.append(_make_element((group << 16 | number, vr, position, position + 8, end, False, None)))
+                position = end
+                continue
         element = _read_one(content, position, limit, syntax, depth)
         position = element.end
         if element.tag == _ITEM_END and delimited:

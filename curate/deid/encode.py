@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import TypeAlias
 
-from curate.deid.elements import Syntax
+from curate.deid.elements import Syntax, describe
 from curate.deid.vrs import LONG_VRS
+from curate.errors import Quarantined
+from curate.reasons import Reason
 
 Encoded: TypeAlias = bytes | memoryview
 """An element ready to be written; a view where it is large and stays as it is."""
@@ -15,11 +17,16 @@ Encoded: TypeAlias = bytes | memoryview
 _SHORT = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
 _LONG = {True: Struct("<HH2s2xI"), False: Struct(">HH2s2xI")}
 _PLAIN = {True: Struct("<HHI"), False: Struct(">HHI")}
+_LONGEST_SHORT = 0xFFFE  # bytes that the two-byte length of a short header can say, padding included
 _NUL_PADDED = frozenset((b"UI", b"OB", b"UN", b"OW", b"OD", b"OF", b"OL", b"OV"))
 
 
 def encode_element(tag: int, vr: bytes, value: bytes, syntax: Syntax) -> bytes:
-    """Header and value; odd values get the padding byte of their VR."""
+    """Header and value; odd values get the padding byte of their VR.
+
+    Raises Quarantined(DEIDENTIFICATION_FAILED) for a value that its header cannot say the length of: new UIDs are
+    longer than old ones.
+    """
     if len(value) & 1:
         value += b"\0" if vr in _NUL_PADDED else b" "
     group, number = tag >> 16, tag & 0xFFFF
@@ -27,6 +34,8 @@ def encode_element(tag: int, vr: bytes, value: bytes, syntax: Syntax) -> bytes:
         return _PLAIN[syntax.little].pack(group, number, len(value)) + value
     if vr in LONG_VRS:
         return _LONG[syntax.little].pack(group, number, vr, len(value)) + value
+    if len(value) > _LONGEST_SHORT:
+        raise Quarantined(Reason.DEIDENTIFICATION_FAILED, f"{describe(tag)} is too long for its header")
     return _SHORT[syntax.little].pack(group, number, vr, len(value)) + value
 
 

@@ -1,7 +1,7 @@
 """One object in, one de-identified object out: decides on raw elements, decodes only what changes, splices the pixels.
 
-The header is walked once with the rules of its SOP class (``profile.py``). What is kept as text is then searched for
-the file's own names, ids and dates; a hit means a second walk in which every such value falls back to removal.
+The header is walked once with the rules of its SOP class (``walk.py``), which decides about every element and finds
+what identifies; then every element is acted on (``acts.py``), and text that is to stay is searched for all that.
 Whatever cannot be read, or cannot be shown to be clean, raises: nothing is copied through. Equal bytes, profile and
 key give equal bytes. Messages name tags, never values.
 """
@@ -12,28 +12,32 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TypeAlias
 
+from curate.deid.acts import Acts, Subject
 from curate.deid.audit import FileAudit
 from curate.deid.decisions import Decisions
-from curate.deid.elements import read_elements
+from curate.deid.elements import Syntax, read_elements
 from curate.deid.encode import Encoded, encode_element, encode_items, in_order
 from curate.deid.filemeta import build_file, open_file
 from curate.deid.header import Header, refuse_what_is_not_allowed, refuse_without_pixels
-from curate.deid.identifiers import Guard, Identifier, guard_for
+from curate.deid.identifiers import Identifier, guard_for
 from curate.deid.native import PixelLayout, trim_native
 from curate.deid.options import CLEAN_FEATURES, FULL_DATES, UIDS
-from curate.deid.pixels import clean_pixels
-from curate.deid.profile import Profile
+from curate.deid.pixels import PixelOutcome, clean_pixels
+from curate.deid.profile import Action, Profile
 from curate.deid.pseudonyms import Pseudonyms, patient_key
-from curate.deid.walk import Subject, Walk, rules_for
+from curate.deid.rules import rules_for
+from curate.deid.walk import Walk
 from curate.errors import Misconfigured, Quarantined
 from curate.reasons import Reason
 
 HideFeatures: TypeAlias = Callable[[bytes, PixelLayout], bytes]
 """Native pixel bytes, as they lie in the file, and their layout -> as many bytes without a recognisable face."""
 
-_PIXEL_DATA = 0x7FE00010
+_CODES = 0x00120064
+_PATIENT_ID, _ISSUER, _PIXEL_DATA = 0x00100020, 0x00100021, 0x7FE00010
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +79,14 @@ def deidentify_bytes(
     header = Header(file, {element.tag: element for element in elements})
     refuse_what_is_not_allowed(header, profile)
     refuse_without_pixels(header)
-    subject = _subject(header, profile, pseudonyms, site)
+    subject = _subject(profile, pseudonyms, header.text(_PATIENT_ID), header.text(_ISSUER), header.study_uid, site)  # type: ignore[arg-type]  # both kinds are frozen, so they hash
     rules = rules_for(profile, header.sop_class_uid)
 
-    walk = Walk(file.content, rules, subject, Guard(()), decisions)
-    encoded = walk.dataset(elements, file.syntax)
-    identifiers = walk.identifiers()
-    guard = guard_for(identifiers.union(known))
-    if walk.must_run_again(guard):
-        walk = Walk(file.content, rules, subject, guard, decisions)
-        encoded = walk.dataset(elements, file.syntax)
+    walk = Walk(file.content, rules, subject.patient_id, decisions)
+    plan = walk.plan(elements, file.syntax)
+    identifiers = walk.found.identifiers()
+    acts = Acts(file.content, subject, guard_for(identifiers.union(known)))
+    encoded = acts.carry_out(plan)
     if walk.has_wrong_item_numbers:
         raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "content items are referred to by a number that is gone")
     pixels = clean_pixels(header, profile)
@@ -96,7 +98,7 @@ def deidentify_bytes(
         in_order(encoded),
         transfer_syntax_uid=pixels.transfer_syntax_uid or file.transfer_syntax_uid,
         sop_class_uid=header.sop_class_uid,
-        sop_instance_uid=_new_uid(header, profile, pseudonyms),
+        sop_instance_uid=_new_instance_uid(header, profile, subject),
     )
     audit = FileAudit(
         profile=profile.name,
@@ -106,28 +108,37 @@ def deidentify_bytes(
         sop_class_uid=header.sop_class_uid,
         source_digest=pseudonyms.digest(raw, "source"),
         output_sha256=hashlib.sha256(content).hexdigest(),
-        counts=tuple(sorted((walk.totals() + Counter(pixels.counts)).items())),
+        counts=_counts(walk, acts, pixels),
         flags=pixels.flags,
         blanked=tuple(pixels.blanked),
     )
     return Deidentified(content, audit, identifiers)
 
 
-def _subject(header: Header, profile: Profile, pseudonyms: Pseudonyms, site: str) -> Subject:
-    patient_id = header.text(0x00100020)
-    key = patient_key(
-        pseudonyms,
-        patient_id=patient_id,
-        study_uid=header.study_uid,
-        issuer=header.text(0x00100021),
-        site=site,
-    )
+def _counts(walk: Walk, acts: Acts, pixels: PixelOutcome) -> tuple[tuple[str, int], ...]:
+    """Elements by what was done to them, and findings, under the names that an audit shows."""
+    counts = {action.value: count for action, count in Counter(acts.actions).items()}
+    if walk.removed:
+        counts[Action.REMOVE.value] = counts.get(Action.REMOVE.value, 0) + walk.removed
+    for found in (walk.counts, acts.counts, pixels.counts):
+        for name, count in found.items():
+            counts[name] = counts.get(name, 0) + count
+    return tuple(sorted(counts.items()))
+
+
+@lru_cache(maxsize=16)
+def _subject(
+    profile: Profile, pseudonyms: Pseudonyms, patient_id: str, issuer: str, study_uid: str, site: str
+) -> Subject:
+    """One for all files of a study; it remembers the UIDs that it renamed."""
+    key = patient_key(pseudonyms, patient_id=patient_id, study_uid=study_uid, issuer=issuer, site=site)
     days = 0 if profile.has(FULL_DATES) else pseudonyms.shift_days(key)
     return Subject(pseudonyms, patient_id, key, site, days, profile.keeps_ids)
 
 
-def _new_uid(header: Header, profile: Profile, pseudonyms: Pseudonyms) -> str:
-    return header.sop_instance_uid if profile.has(UIDS) else pseudonyms.uid(header.sop_instance_uid)
+def _new_instance_uid(header: Header, profile: Profile, subject: Subject) -> str:
+    old = header.sop_instance_uid
+    return old if profile.has(UIDS) else subject.rename(old.encode("latin-1", "replace")).decode("latin-1")
 
 
 def _hide(hide_features: HideFeatures, header: Header, encoded: dict[int, Encoded]) -> None:
@@ -137,7 +148,7 @@ def _hide(hide_features: HideFeatures, header: Header, encoded: dict[int, Encode
         return
     if not header.file.is_native:
         raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "visual features of compressed pixels are not cleaned")
-    length = len(trim_native(header.value(_PIXEL_DATA), header.pixels))
+    length = len(trim_native(header.view(_PIXEL_DATA), header.pixels))
     value = bytes(encoded[_PIXEL_DATA][-length:])  # blanked already, where text was found
     hidden = hide_features(value, header.pixels)
     if len(hidden) != length:
@@ -155,17 +166,23 @@ def _state_what_was_done(header: Header, profile: Profile, subject: Subject, enc
     if header.sop_class_uid:
         put(0x00080016, b"UI", header.sop_class_uid)
     if header.sop_instance_uid:
-        put(0x00080018, b"UI", _new_uid(header, profile, subject.pseudonyms))
+        put(0x00080018, b"UI", _new_instance_uid(header, profile, subject))
     if not profile.keeps_ids:
         put(0x00100010, b"PN", subject.patient_key)
         put(0x00100020, b"LO", subject.patient_key)
     put(0x00120062, b"CS", "YES")
     put(0x00120063, b"LO", profile.method)
+    encoded.pop(_CODES, None)
+    if profile.codes:
+        encoded[_CODES] = _method_codes(profile, syntax)
+    put(0x00280303, b"CS", profile.dates)
+
+
+@cache
+def _method_codes(profile: Profile, syntax: Syntax) -> bytes:
+    """DeidentificationMethodCodeSequence (0012,0064)."""
     codes = []
     for value, meaning in profile.codes:
         row = ((0x00080100, b"SH", value), (0x00080102, b"SH", "DCM"), (0x00080104, b"LO", meaning))
         codes.append((syntax, {tag: encode_element(tag, vr, text.encode(), syntax) for tag, vr, text in row}))
-    encoded.pop(0x00120064, None)
-    if codes:
-        encoded[0x00120064] = encode_element(0x00120064, b"SQ", encode_items(codes), syntax)
-    put(0x00280303, b"CS", profile.dates)
+    return encode_element(_CODES, b"SQ", encode_items(codes), syntax)

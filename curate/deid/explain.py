@@ -31,6 +31,7 @@ _CHECKS = {
     Action.CHECK_UID: "kept unless something else than a UID stands in it",
     Action.CLEAN: "kept without the words that identify; nothing is left of a text that is nothing else",
     Action.ENTER: "each of its items is cleaned by the same rules",
+    Action.DUMMY_ITEMS: "its items stay, as the class needs them; every text in them is replaced",
     Action.SHIFT: "moved by the patient's number of days; a malformed one falls back",
     Action.UID: "replaced by a UID made from it with the project key",
     Action.AGE: "kept; over 89 years it becomes 090Y",

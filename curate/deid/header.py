@@ -69,6 +69,11 @@ class Header:
         element = self.by_tag.get(tag)
         return b"" if element is None else self.file.content[element.start : element.end]
 
+    def view(self, tag: int) -> memoryview:
+        """The same without a copy, for pixels."""
+        element = self.by_tag[tag]
+        return memoryview(self.file.content)[element.start : element.end]
+
     def text(self, tag: int) -> str:
         """Decoded text of an element; empty when it is absent."""
         return decode_text(self.value(tag), encodings_of(self.value(0x00080005)))

@@ -81,19 +81,19 @@ class Guard:
     def __init__(self, identifiers: Iterable[Identifier]) -> None:
         self._names: set[str] = set()
         self._glyphs: set[str] = set()
-        self._parts: set[tuple[str, ...]] = set()
-        patterns = set()
+        self._parts: set[frozenset[str]] = set()
+        literals: set[str] = set()
         for identifier in identifiers:
             if identifier.kind in ("name", "institution"):
                 self._names.update(name_words(identifier.value))
                 self._glyphs.update(_ideographs(identifier.value))
-                self._parts.add(tuple(sorted(set(_WORDS.findall(fold(identifier.value))))))
+                self._parts.add(frozenset(_WORDS.findall(fold(identifier.value))))
             else:
-                patterns.update(_patterns(identifier))
+                literals.update(_literals(identifier))
         self._names.update([name[::-1] for name in self._names if len(name) > _SHORTEST_STEM])
         self._within = tuple(sorted(name for name in self._names if len(name) >= _SHORTEST_WITHIN))
         self._stems = tuple(sorted({name[:_SHORTEST_STEM] for name in self._names if len(name) >= _SHORTEST_STEM}))
-        self._search = _compiled(tuple(sorted(patterns))) if patterns else None
+        self._literals = tuple(sorted(literals))
         self._finds: dict[str, bool] = {}
         self._spans: dict[str, tuple[tuple[int, int], ...]] = {}
 
@@ -109,7 +109,7 @@ class Guard:
         return found
 
     def _find(self, folded: str) -> bool:
-        if self._search is not None and self._search.search(folded):
+        if next(self._occurrences(folded), None) is not None:
             return True
         if any(glyphs in folded for glyphs in self._glyphs):
             return True
@@ -129,7 +129,7 @@ class Guard:
 
     def _locate(self, text: str) -> list[tuple[int, int]]:
         folded, places = _fold_in_place(text)
-        found = [match.span() for match in self._search.finditer(folded)] if self._search is not None else []
+        found = list(self._occurrences(folded))
         for glyphs in self._glyphs:
             found += [match.span() for match in re.finditer(glyphs, folded)]
         if self._parts:
@@ -137,6 +137,16 @@ class Guard:
             found += [word.span() for word in words if self._is_name(word[0]) or self._is_joined(word[0])]
             found += self._neighbours(folded, words, text if text.isascii() else folded)
         return sorted({(places[start], places[end - 1] + 1) for start, end in found})
+
+    def _occurrences(self, folded: str) -> Iterator[tuple[int, int]]:
+        """Ids and birth dates as words of their own. A pattern of all of them costs more to compile than a file."""
+        for literal in self._literals:
+            start = folded.find(literal)
+            while start >= 0:
+                end = start + len(literal)
+                if not (folded[max(start - 1, 0) : start].isalnum() or folded[end : end + 1].isalnum()):
+                    yield start, end
+                start = folded.find(literal, start + 1)
 
     def _is_name(self, word: str) -> bool:
         if word in self._names:
@@ -166,7 +176,10 @@ class Guard:
 
     def _neighbours(self, folded: str, words: Sequence[re.Match[str]], text: str) -> Iterator[tuple[int, int]]:
         """Runs of at least two different parts of one name with nothing but signs between them."""
+        present = {word[0] for word in words}
         for parts in self._parts:
+            if len(present & parts) < 2:
+                continue
             run: list[re.Match[str]] = []
             for word in words:
                 if word[0] in parts:
@@ -235,12 +248,6 @@ def _style(text: str, word: re.Match[str]) -> tuple[bool, bool]:
     return original.isupper(), original[:1].isupper()
 
 
-@lru_cache(maxsize=64)
-def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """The files of one series share their identifiers."""
-    return re.compile(rf"(?<![^\W_])(?:{'|'.join(patterns)})(?![^\W_])")
-
-
 def _fold_in_place(text: str) -> tuple[str, Sequence[int]]:
     """The folded text, and for each of its letters the place it comes from."""
     if text.isascii():
@@ -253,10 +260,10 @@ def _is_stem(start: str, word: str) -> bool:
     return len(start) >= _SHORTEST_STEM and word.startswith(start)
 
 
-def _patterns(identifier: Identifier) -> list[str]:
+def _literals(identifier: Identifier) -> list[str]:
     value = fold(identifier.value)
     if identifier.kind == "birth_date" and len(value) == 8:
-        return [value, f"{value[:4]}[-./]{value[4:6]}[-./]{value[6:]}"]
+        return [value, *(f"{value[:4]}{a}{value[4:6]}{b}{value[6:]}" for a in "-./" for b in "-./")]
     if identifier.kind in ("date", "uid") or len(value) < _SHORTEST_ID:
         return []
-    return [re.escape(value)]
+    return [value]

@@ -38,7 +38,7 @@ class PixelLayout:
         return (bits + 7) // 8
 
 
-def trim_native(value: bytes, layout: PixelLayout) -> bytes:
+def trim_native(value: bytes | memoryview, layout: PixelLayout) -> bytes | memoryview:
     """The bytes that are pixels, padded to an even number with zero; the very same object when nothing is cut.
 
     Raises Rejected(TRUNCATED_FILE) when there are fewer than the header says.
@@ -49,16 +49,16 @@ def trim_native(value: bytes, layout: PixelLayout) -> bytes:
         raise Rejected(Reason.IMPLAUSIBLE_HEADER, "rows, columns or bits are missing or zero")
     if len(value) == layout.length:
         return value
-    trimmed = value[: layout.length] + b"\0" * (layout.length & 1)
+    trimmed = bytes(value[: layout.length]) + b"\0" * (layout.length & 1)
     return value if trimmed == value else trimmed
 
 
-def swap_bytes(value: bytes) -> bytes:
+def swap_bytes(value: bytes | memoryview) -> bytes:
     """Pairs of bytes swapped: 8-bit pixels that a big endian file packs in words (PS3.5 8.1.1), and back."""
     return np.frombuffer(value, ">u2").astype("<u2").tobytes()
 
 
-def clear_unused_bits(value: bytes, layout: PixelLayout, *, little: bool) -> bytes | None:
+def clear_unused_bits(value: bytes | memoryview, layout: PixelLayout, *, little: bool) -> bytes | None:
     """Pixels with nothing in the bits above BitsStored but the sign; None when that is so already.
 
     Raises Quarantined(DEIDENTIFICATION_FAILED) when the unused bits are not the high ones.
@@ -72,12 +72,13 @@ def clear_unused_bits(value: bytes, layout: PixelLayout, *, little: bool) -> byt
     whole = len(value) - len(value) % size
     dtype = np.dtype(f"{'<' if little else '>'}{'i' if layout.signed else 'u'}{size}")
     stored: NDArray[np.signedinteger | np.unsignedinteger] = np.frombuffer(value, dtype, count=whole // size)
+    highest = (1 << (layout.bits_stored - layout.signed)) - 1
     if layout.signed:
-        lowest, highest = -(1 << (layout.bits_stored - 1)), (1 << (layout.bits_stored - 1)) - 1
+        is_clear = stored.min() >= -highest - 1 and stored.max() <= highest
     else:
-        lowest, highest = 0, (1 << layout.bits_stored) - 1
-    if stored.min() >= lowest and stored.max() <= highest:
+        is_clear = int(np.bitwise_or.reduce(stored)) <= highest  # one pass instead of two
+    if is_clear:
         return None
     native = stored.astype(stored.dtype.newbyteorder("="))
     cleared = (native << unused) >> unused if layout.signed else native & highest
-    return cleared.astype(stored.dtype).tobytes() + value[whole:]
+    return cleared.astype(stored.dtype).tobytes() + bytes(value[whole:])

@@ -159,8 +159,8 @@ def _clean_native(draft: _Draft, search: TextSearch | None) -> None:
     draft.removed |= {_OFFSETS, _LENGTHS} & header.by_tag.keys()
     little = header.file.syntax.little
     is_packed = not little and layout.bits_allocated == 8 and element.vr == b"OW"
-    value = swap_bytes(header.value(element.tag)) if is_packed else header.value(element.tag)
-    content = trim_native(value, layout)
+    value = swap_bytes(header.view(element.tag)) if is_packed else header.view(element.tag)
+    content: bytes | memoryview = trim_native(value, layout)
     if content is not value:
         draft.counts["pixels: bytes after the last pixel cut"] += 1
     if element.tag == _PIXELS:
@@ -171,10 +171,12 @@ def _clean_native(draft: _Draft, search: TextSearch | None) -> None:
     if search is not None:
         content = _search_native(draft, search, content, layout)
     if content is not value:
-        draft.put(element.tag, element.vr, swap_bytes(content) if is_packed else content)
+        draft.put(element.tag, element.vr, swap_bytes(content) if is_packed else bytes(content))
 
 
-def _search_native(draft: _Draft, search: TextSearch, content: bytes, layout: PixelLayout) -> bytes:
+def _search_native(
+    draft: _Draft, search: TextSearch, content: bytes | memoryview, layout: PixelLayout
+) -> bytes | memoryview:
     """The pixels with text blanked; the same object when nothing changed."""
     header = draft.header
     if draft.element.tag != _PIXELS:

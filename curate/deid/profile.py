@@ -5,7 +5,8 @@ overrides. An option overrides the profile, a site overrides both; modified date
 a date; a compound action takes its first part unless the IOD type forces a later one. An attribute outside the table
 is kept only when its VR can be checked for what it may say: numbers, code strings, UIDs (mapped), dates (shifted),
 sequences (entered); free text and bytes only by name (``tables/unlisted.json``). Tags that no dictionary knows,
-overlays and curves are removed; private ones but those that ``private.py`` knows.
+overlays and curves are removed; private ones but those that ``private.py`` knows. Where the IOD needs the items of a
+sequence that the table replaces by a dummy (type 1), the items stay and their texts become dummies.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from curate.deid.vrs import KIND_OF_VR, VR_OF_TAG, Kind
 from curate.errors import Misconfigured
 from curate.identity import Json, digest_json
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Part of every profile's digest: raised when the same file would get another result."""
 
 PATIENT_NAME, PATIENT_ID, ACCESSION_NUMBER = 0x00100010, 0x00100020, 0x00080050
@@ -52,9 +53,14 @@ class Action(Enum):
     SHIFT = "date shifted"
     AGE = "age capped"
     ENTER = "sequence entered"
+    DUMMY_ITEMS = "items filled with dummies"
     PATIENT = "patient key"
     TOKEN = "token"
     OWN_ID = "name equal to the id"
+
+
+_KEEPS_TEXT = (Action.CHECK_TEXT, Action.CLEAN)
+_INSTEAD = {None: Action.REMOVE, "empty": Action.EMPTY, "dummy": Action.DUMMY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,17 @@ def compile_profile(profile: Profile, sop_class_uid: str) -> Mapping[int, Rule]:
     return MappingProxyType(rules)
 
 
+@cache
+def compile_dummies(profile: Profile, sop_class_uid: str) -> Mapping[int, Rule]:
+    """The rules in the items of a sequence that is replaced by a dummy: what would keep a text there makes it one."""
+    return MappingProxyType(
+        {
+            tag: replace(rule, action=Action.DUMMY, fallback=Action.DUMMY) if rule.action in _KEEPS_TEXT else rule
+            for tag, rule in compile_profile(profile, sop_class_uid).items()
+        }
+    )
+
+
 def settle(compound: str, attribute_type: str) -> str:
     """One of X, Z, D, U from a compound action such as X/Z/D: the first, unless the type forces a later one.
 
@@ -199,6 +216,7 @@ def _digest(profile: Profile) -> str:
         "edition": profile.edition,
         "version": RULES_VERSION,
         "text": [*sorted(lists.retained_text)],
+        "needed": [[tag, lists.needed[tag]] for tag in sorted(lists.needed)],
         "bulk": [*sorted(lists.retained_bulk)],
         "refuses": [*sorted(lists.public_refuses)],
         "vocabulary": [*sorted(lists.vocabulary)],
@@ -216,8 +234,13 @@ def _rule(profile: Profile, tag: int, kind: Kind, attribute_type: str) -> Rule:
         return Rule(Action.REMOVE, kind, Action.REMOVE)
     row = table_rows().get(tag)
     if row is None:
-        return Rule(_default(profile, tag, kind), kind, Action.REMOVE, refuse)
-    base = action_of_letter(settle(row.basic, attribute_type), kind)
+        instead = _INSTEAD[unlisted().needed.get(tag)]
+        action = _default(profile, tag, kind)
+        return Rule(instead if action is Action.REMOVE else action, kind, instead, refuse)
+    letter = settle(row.basic, attribute_type)
+    base = action_of_letter(letter, kind)
+    if letter == "D" and kind is Kind.SEQUENCE and attribute_type.startswith("1"):
+        base = Action.DUMMY_ITEMS
     if tag == ACCESSION_NUMBER:
         return Rule(Action.TOKEN, kind, base) if not profile.keeps_ids else Rule(base, kind, base)
     return Rule(_with_options(profile, row.options, kind) or base, kind, base, refuse)
@@ -287,7 +310,7 @@ def keep(kind: Kind) -> Action:
 
 
 def action_of_letter(letter: str, kind: Kind) -> Action:
-    """The action of one letter of the table. A dummy sequence is an empty one: entering it could keep what it says."""
+    """The action of one letter of the table. A dummy sequence that nothing needs is an empty one."""
     if letter == "U":
         return Action.ENTER if kind is Kind.SEQUENCE else Action.UID
     if letter == "D":

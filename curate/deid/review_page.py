@@ -7,42 +7,32 @@ so no value can become markup.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
-import re
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from typing import Any
 
 from curate.deid.decisions import COLUMNS, FORMAT, creator_of
+from curate.deid.pages import count, fill_page, table
 from curate.deid.private import is_public
 from curate.deid.profile import Profile
 from curate.deid.value_classes import CLASSES, NAMES_ITS_PATIENT, SUSPICIOUS
 from curate.deid.values import CLEANED, KEPT, MOST_PATIENTS, Values
 from curate.reasons import REASONS
 
-_PLACE = re.compile(r"\{([a-z_]+)\}")
-
 
 def render_page(values: Values, profile: Profile) -> bytes:
     """UTF-8 HTML; equal values and profile give equal bytes."""
     listed = [row for row in values.table.to_pylist() if row["value"] is not None]
     counted = [row for row in values.table.to_pylist() if row["value"] is None]
-    style, script = _resource("values.css"), _resource("values.js")
-    filled = {
-        "style": style,
-        "script": script,
-        "style_hash": _source_hash(style),
-        "script_hash": _source_hash(script),
+    parts = {
         "lede": html.escape(_lede(values.files, listed)),
         "counted": _counted(counted),
         "unread": _unread(values.unread),
         "about": html.escape(_about(profile)),
         "data": _data(listed),
     }
-    return _PLACE.sub(lambda place: filled[place[1]], _resource("values.html")).encode("utf-8", "replace")
+    return fill_page("values", parts, has_script=True)
 
 
 def group_of(row: Mapping[str, Any]) -> str:
@@ -86,7 +76,7 @@ def _compact(row: Mapping[str, Any], numbers: Mapping[str, int]) -> list[Any]:
 def _lede(files: int, listed: list[dict[str, Any]]) -> str:
     places = len({(row["tag_path"], row["vr"]) for row in listed})
     return (
-        f"Read: {_count(files, 'file')}. In {_count(places, 'attribute')} they hold {_count(len(listed), 'text')} "
+        f"Read: {count(files, 'file')}. In {count(places, 'attribute')} they hold {count(len(listed), 'text')} "
         f"that a person can judge. Each stands here once, with what the profile will do with it. Names, ids, dates and "
         f"UIDs in their own attributes are always replaced and are not listed."
     )
@@ -104,36 +94,13 @@ def _counted(rows: list[dict[str, Any]]) -> str:
         (row["name"], f"{row['tag_path']} {row['vr']}", row["value_class"], row["planned"], f"{row['count']:,}")
         for row in rows
     ]
-    return _table(("attribute", "tag", "what it is", "what happens", "files"), cells)
+    return table(("attribute", "tag", "what it is", "what happens", "files"), cells)
 
 
 def _unread(unread: Mapping[str, int]) -> str:
     if not unread:
         return "<p>None: every file was read.</p>"
-    return _table(
+    return table(
         ("reason", "what it means", "files"),
         [(code, REASONS[code].text, f"{count:,}") for code, count in unread.items()],
     )
-
-
-def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    def line(cells: tuple[str, ...], tag: str) -> str:
-        *texts, number = cells
-        plain = "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
-        return f'<tr>{plain}<{tag} class="number">{html.escape(number)}</{tag}></tr>'
-
-    body = "".join(line(row, "td") for row in rows)
-    return f"<table><thead>{line(columns, 'th')}</thead><tbody>{body}</tbody></table>"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _source_hash(text: str) -> str:
-    """For the content security policy (W3C CSP 3, 2.3.1)."""
-    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _resource(name: str) -> str:
-    return resources.files("curate.deid").joinpath("page", name).read_text(encoding="utf-8")

@@ -16,6 +16,12 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+_REFERRED_TO = (0x00081140, 0x00082112)  # referenced images, source images
+_MULTI_FRAME = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{number}"
+    for number in ("2.1", "2.2", "4.1", "4.3", "4.4", "6.2", "66.4", "66.7")  # enhanced CT, MR, US; segmentations
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
@@ -50,6 +56,7 @@ class Unlisted:
     """Rules for attributes outside Table E.1-1, and words that never identify anyone."""
 
     retained_text: frozenset[int]
+    needed: Mapping[int, str]  # text that images must have (types 1 and 2): tag -> empty | dummy, where it cannot stay
     retained_bulk: frozenset[int]
     public_refuses: frozenset[int]
     vocabulary: frozenset[str]
@@ -74,9 +81,16 @@ def table_rows() -> Mapping[int, TableRow]:
 
 @cache
 def attribute_types(sop_class_uid: str) -> Mapping[int, str]:
-    """Type (1, 1C, 2, 2C, 3) of every table tag that the SOP class defines; the module's own usage is dropped."""
+    """Type (1, 1C, 2, 2C, 3) of every table tag that the SOP class defines; the module's own usage is dropped.
+
+    References of frames to images are of type 2 in their macros (PS3.3 C.7.6.16.2.5 and .6), and yet not to be emptied:
+    an object must refer to what its (0008,1115) lists (C.12.2). So they count as type 1.
+    """
     entry = _load("iod_types_for_E11.json").get(sop_class_uid, {"types": {}})
-    return MappingProxyType({int(tag, 16): value.split("/")[0] for tag, value in entry["types"].items()})
+    types = {int(tag, 16): value.split("/")[0] for tag, value in entry["types"].items()}
+    if sop_class_uid in _MULTI_FRAME:
+        types |= dict.fromkeys(_REFERRED_TO, "1")
+    return MappingProxyType(types)
 
 
 @cache
@@ -117,6 +131,7 @@ def unlisted() -> Unlisted:
     content = _load("unlisted.json")
     return Unlisted(
         retained_text=_tags(content["retained_text"]),
+        needed=MappingProxyType({int(row["tag"], 16): row["instead"] for row in content["needed"]}),
         retained_bulk=_tags(content["retained_bulk"]),
         public_refuses=_tags(content["public_refuses"]),
         vocabulary=frozenset(content["vocabulary"]),

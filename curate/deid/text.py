@@ -10,6 +10,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pydicom.charset import decode_bytes, encode_string, python_encoding
 
@@ -46,10 +47,11 @@ def is_zone(value: bytes) -> bool:
     return _ZONE.fullmatch(value) is not None
 
 
-def encodings_of(character_set: bytes) -> list[str]:
+@lru_cache(maxsize=256)
+def encodings_of(character_set: bytes) -> tuple[str, ...]:
     """Python encodings of SpecificCharacterSet (0008,0005); an unknown term counts as Latin-1."""
     terms = [term.strip(b" \0").decode("latin-1") for term in character_set.split(b"\\")]
-    return [python_encoding.get(term, "iso8859") for term in terms] or ["iso8859"]
+    return tuple(python_encoding.get(term, "iso8859") for term in terms)
 
 
 def decode_text(value: bytes, encodings: Sequence[str]) -> str:

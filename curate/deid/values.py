@@ -28,10 +28,10 @@ from curate.deid.overrides import PrivateName
 from curate.deid.private import rule_of
 from curate.deid.profile import Action, Profile, Rule
 from curate.deid.pseudonyms import canonical_id
+from curate.deid.rules import Rules, rules_for
 from curate.deid.text import decode_text, encodings_of, is_code, is_number, is_uid
 from curate.deid.value_classes import NAMES_ITS_PATIENT, NOT_LISTED, classify, rank
 from curate.deid.vrs import KIND_OF_VR, Kind
-from curate.deid.walk import Rules, rules_for
 from curate.dicom.archives import BadFile, FileRef, Limits
 from curate.dicom.headers import read_source_header
 from curate.dicom.sources import SourceReader, list_archive
@@ -73,6 +73,7 @@ _PLANS = {
     Action.REMOVE: REMOVED,
     Action.EMPTY: "emptied",
     Action.ENTER: "entered",
+    Action.DUMMY_ITEMS: "its texts replaced",
     Action.SHIFT: MOVED,
     Action.AGE: "kept, at most 90 years",
     Action.UID: "replaced; the standard's own stay",

@@ -1,81 +1,94 @@
-"""Compressed frames, through decoders that are chosen by name.
+"""Compressed monochrome frames, each through the decoder of its codestream's own kind.
 
-RLE goes to pydicom's own decoder and everything of the JPEG family to GDCM; pydicom alone would take the first plugin
-that happens to be installed.
+RLE and JPEG lossless are decoded here; JPEG of 8 and 12 bits, JPEG-LS, JPEG 2000 and high-throughput JPEG 2000 by
+imagecodecs (libjpeg-turbo, CharLS, OpenJPEG). Before a library is called, the stream must say the header's
+size and end where its markers say, because several of them fill what is missing with grey and call it success.
 """
 
 from __future__ import annotations
 
+import importlib
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gdcm
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEGExtended12Bit, RLELossless
+from pydicom.uid import RLELossless
 
+from curate.dicom.jpeg_lossless import decode_jpeg_lossless
+from curate.dicom.jpeg_markers import START_OF_FRAME as _LOSSLESS
+from curate.dicom.rle import decode_rle
 from curate.errors import Rejected
 from curate.reasons import Reason
 
 if TYPE_CHECKING:
-    from curate.dicom.frames import PixelFormat
+    from curate.dicom.image_pixel import PixelFormat
 
+_LIBRARY = "imagecodecs"
 _END_OF_IMAGE = b"\xff\xd9"  # JPEG, JPEG-LS and JPEG 2000 alike
 _LONGEST_TRAILER = 64
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
-_DECODING_ERRORS = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+_JPEG_LS = 0xF7
+_JPEG_DCT = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+_START_OF_TILE = 0x90  # JPEG 2000
+_START_OF_CODESTREAM = b"\xff\x4f"
 
 
-def decode_codestream(syntax: str, codestream: bytes, layout: PixelFormat) -> NDArray[np.integer]:
-    """Decode one monochrome frame -> (rows, columns) words of the size that the codec gives.
+def decode_codestream(syntax: str, codestream: bytes, layout: PixelFormat) -> NDArray[np.unsignedinteger]:
+    """Decode one monochrome frame -> (rows, columns) unsigned words of BitsAllocated, nothing masked, writable.
 
-    Raises Rejected(UNDECODABLE_PIXELS) for a stream that is damaged, cut, or of another size than the header says.
+    Which decoder is used is said by the stream, not by the syntax: archives mislabel one JPEG as another. Raises
+    Rejected(UNDECODABLE_PIXELS) for a stream that is damaged, cut, or of another size, depth or number of components
+    than the header says, and Rejected(UNSUPPORTED_TRANSFER_SYNTAX) for one whose decoder is not installed.
     """
-    if syntax != RLELossless:
-        _check_stream(codestream, layout)
-    if syntax == JPEGExtended12Bit and layout.bits_stored > 8:
-        frame = _decode_extended(codestream, layout)
+    if syntax == RLELossless:
+        return decode_rle(codestream, layout.rows, layout.columns, layout.bits_allocated)
+    end = codestream.rfind(_END_OF_IMAGE, -_LONGEST_TRAILER)
+    if end < 0:
+        raise Rejected(Reason.UNDECODABLE_PIXELS, "the compressed image has no end marker")
+    is_jpeg_2000 = codestream[:2] == _START_OF_CODESTREAM
+    frame = _jpeg_2000_frame(codestream) if is_jpeg_2000 else _jpeg_frame(codestream)
+    if frame is None or frame[:3] != (layout.rows, layout.columns, 1):
+        raise Rejected(Reason.UNDECODABLE_PIXELS, "the compressed image has another size than the header says")
+    _, _, _, precision, kind = frame
+    if precision > layout.bits_allocated:
+        raise Rejected(Reason.UNDECODABLE_PIXELS, f"{precision} bits are coded, {layout.bits_allocated} allocated")
+    if is_jpeg_2000:
+        _check_tiles(codestream, end)
+        # High-throughput streams too: OpenJPH is twice as fast, but its binding swallows errors and dies of bad sizes.
+        words = _call("jpeg2k_decode", codestream)
+    elif kind == _LOSSLESS:
+        words = decode_jpeg_lossless(codestream, layout.rows, layout.columns)
+    elif kind == _JPEG_LS:
+        words = _call("jpegls_decode", codestream)
+    elif kind in _JPEG_DCT:
+        words = _call("jpeg8_decode", codestream) if precision in (8, 12) else _decode_by_gdcm(codestream, layout)
     else:
-        frame = _decode(syntax, codestream, layout)
-    if frame.shape != (layout.rows, layout.columns):
+        raise Rejected(Reason.UNSUPPORTED_TRANSFER_SYNTAX, "a JPEG process that DICOM does not use")
+    if words.shape != (layout.rows, layout.columns):
         raise Rejected(Reason.UNDECODABLE_PIXELS, "the decoder gave another size than the header says")
-    return frame
+    return _of_width(words, layout.bits_allocated // 8)
 
 
-def _decode(syntax: str, codestream: bytes, layout: PixelFormat) -> NDArray[np.integer]:
-    options: dict[str, Any] = {
-        "rows": layout.rows,
-        "columns": layout.columns,
-        "number_of_frames": 1,
-        "samples_per_pixel": 1,
-        "photometric_interpretation": "MONOCHROME2",
-        "bits_allocated": layout.bits_allocated,
-        "bits_stored": layout.bits_stored,
-        "pixel_representation": int(layout.is_signed),
-        "pixel_keyword": "PixelData",
-    }
-    plugin = "pydicom" if syntax == RLELossless else "gdcm"
-    encapsulated = encapsulate([codestream], has_bot=False)
+def _call(name: str, codestream: bytes) -> NDArray[np.integer]:
+    """Let the library decode; it says by exceptions of its own, all RuntimeError or ValueError, that it cannot."""
     try:
-        frame, _ = get_decoder(syntax).as_array(encapsulated, index=0, raw=True, decoding_plugin=plugin, **options)
-    except (*_DECODING_ERRORS, struct.error):
+        decode: Callable[..., Any] = getattr(importlib.import_module(_LIBRARY), name)
+    except (ImportError, AttributeError):
+        raise Rejected(Reason.UNSUPPORTED_TRANSFER_SYNTAX, f"needs {_LIBRARY}, which is not installed") from None
+    try:
+        words: NDArray[np.integer] = np.asarray(decode(codestream))
+    except ImportError:
+        raise Rejected(Reason.UNSUPPORTED_TRANSFER_SYNTAX, f"{_LIBRARY} has no {name} here") from None
+    except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError):
         raise Rejected(Reason.UNDECODABLE_PIXELS, "the decoder refused the compressed pixels") from None
-    return frame
+    return words
 
 
-def _decode_extended(codestream: bytes, layout: PixelFormat) -> NDArray[np.integer]:
-    """JPEG extended of 12 bits, which pydicom's own wrapper of GDCM declines."""
+def _decode_by_gdcm(codestream: bytes, layout: PixelFormat) -> NDArray[np.integer]:
+    """Lossy JPEG of a precision that T.81 does not know: GDCM writes 16 for 12 bits in 16, and alone reads it."""
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(codestream)
     fragments = gdcm.SequenceOfFragments.New()
@@ -97,16 +110,15 @@ def _decode_extended(codestream: bytes, layout: PixelFormat) -> NDArray[np.integ
     return np.frombuffer(content, f"<u{layout.bits_allocated // 8}").reshape(layout.rows, layout.columns)
 
 
-def _check_stream(codestream: bytes, layout: PixelFormat) -> None:
-    if _END_OF_IMAGE not in codestream[-_LONGEST_TRAILER:]:
-        raise Rejected(Reason.UNDECODABLE_PIXELS, "the compressed image has no end marker")
-    size = _jpeg_2000_size(codestream) if codestream[:2] == b"\xff\x4f" else _jpeg_size(codestream)
-    if size != (layout.rows, layout.columns, 1):
-        raise Rejected(Reason.UNDECODABLE_PIXELS, "the compressed image has another size than the header says")
+def _of_width(words: NDArray[np.integer], width: int) -> NDArray[np.unsignedinteger]:
+    """Words of another width, signs extended (JPEG 2000 streams may be signed), as unsigned ones."""
+    sized = words.astype(f"={words.dtype.kind}{width}", copy=not words.flags.writeable)
+    unsigned: NDArray[np.unsignedinteger] = np.ascontiguousarray(sized).view(f"=u{width}")
+    return unsigned
 
 
-def _jpeg_size(codestream: bytes) -> tuple[int, int, int] | None:
-    """(rows, columns, components) of a JPEG or JPEG-LS stream (ITU-T T.81 B.2.2), or None."""
+def _jpeg_frame(codestream: bytes) -> tuple[int, int, int, int, int] | None:
+    """(rows, columns, components, precision, marker) of a JPEG or JPEG-LS stream (ITU-T T.81 B.2.2), or None."""
     if codestream[:2] != b"\xff\xd8":
         return None
     at = 2
@@ -116,15 +128,33 @@ def _jpeg_size(codestream: bytes) -> tuple[int, int, int] | None:
             at += 1
             continue
         if marker in _START_OF_FRAME:
-            rows, columns, components = struct.unpack_from(">HHB", codestream, at + 5)
-            return rows, columns, components
+            precision, rows, columns, components = struct.unpack_from(">BHHB", codestream, at + 4)
+            return rows, columns, components, precision, marker
         at += 2 + int.from_bytes(codestream[at + 2 : at + 4], "big")
     return None
 
 
-def _jpeg_2000_size(codestream: bytes) -> tuple[int, int, int] | None:
-    """(rows, columns, components) from the SIZ segment, which comes first (ITU-T T.800 A.5.1), or None."""
-    if len(codestream) < 42 or codestream[2:4] != b"\xff\x51":
+def _jpeg_2000_frame(codestream: bytes) -> tuple[int, int, int, int, int] | None:
+    """The same from the SIZ segment, which comes first (ITU-T T.800 A.5.1), without a marker."""
+    if len(codestream) < 48 or codestream[2:4] != b"\xff\x51":
         return None
     width, height, left, top = struct.unpack_from(">LLLL", codestream, 8)
-    return height - top, width - left, int.from_bytes(codestream[40:42], "big")
+    (components,) = struct.unpack_from(">H", codestream, 40)
+    return height - top, width - left, components, (codestream[42] & 0x7F) + 1, 0
+
+
+def _check_tiles(codestream: bytes, end: int) -> None:
+    """The segments of the main header and then the tile-parts follow each other up to the end marker (T.800 A.4)."""
+    at = 2
+    while at + 12 <= end and codestream[at] == 0xFF:
+        marker, length = codestream[at + 1], int.from_bytes(codestream[at + 2 : at + 4], "big")
+        if marker == _START_OF_TILE:
+            (part,) = struct.unpack_from(">L", codestream, at + 6)
+            if part == 0:  # the last one, up to the end marker
+                return
+            length = part - 2
+        if length < 2:
+            break
+        at += 2 + length
+    if at != end:
+        raise Rejected(Reason.UNDECODABLE_PIXELS, "the parts of the compressed image do not add up")

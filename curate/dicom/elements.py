@@ -1,23 +1,41 @@
 """The raw elements of one file, up to its pixel data: bytes, not yet values.
 
 Works on a head of the file as well as on the whole of it; never reads past what it was given, so lengths that lie cost
-nothing. pydicom walks the elements (PS3.5 section 7); a compiled scanner can replace it behind ``read_elements``.
+nothing. Plain headers are walked by a kernel (curate.dicom.header_kernel), odd ones by pydicom (PS3.5 section 7).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from io import BytesIO
 
+import numpy as np
+from numpy.typing import NDArray
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag
 
 from curate.dicom.encoding import PARSING_ERRORS, Encoding, find_encoding, inflate
+from curate.dicom.header_kernel import (
+    FOUND,
+    IS_IMPLICIT,
+    MEDIA_CLASS,
+    ODD,
+    OFFSET,
+    PIXEL_TAG,
+    PLACES,
+    TRANSFER_SYNTAX,
+    UNDEFINED_LENGTH,
+    walk,
+)  # fmt: skip
 
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-UNDEFINED_LENGTH = 0xFFFFFFFF
+_MEDIA = (MEDIA_CLASS, TRANSFER_SYNTAX)
+_DEFLATED, _META_BYTES = b"1.2.840.10008.1.2.1.99", 2048
+_SQ = int.from_bytes(b"SQ", "little")
 _LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 
 
@@ -60,6 +78,69 @@ def read_elements(content: bytes, wanted: Collection[int]) -> Elements:
     even the data set can be found. Bytes that end inside the header give ``is_complete=False``: only the caller knows
     whether the file goes on.
     """
+    walked = _walk(content, frozenset(wanted)) if wanted else None
+    if walked is None and wanted and _DEFLATED in content[:_META_BYTES]:
+        walked = _walk_deflated(content, frozenset(wanted))
+    return walked or _read_odd(content, wanted)
+
+
+def _walk(content: bytes, wanted: frozenset[int]) -> Elements | None:
+    """What the kernel finds, or None for a file that it leaves to pydicom."""
+    tags = _tags(wanted)
+    found, places = np.empty((tags.size, 3), np.int64), np.empty(PLACES, np.int64)
+    state = walk(np.frombuffer(content, np.uint8), len(content), tags, found, places)
+    if state == ODD:
+        return None
+    values: dict[int, Element] = {}
+    sequences: set[int] = set()
+    media: dict[int, str | None] = {}
+    for tag, (start, length, vr) in zip(tags.tolist(), found.tolist(), strict=True):
+        if start < 0:
+            continue
+        if tag in _MEDIA:
+            media[tag] = content[start : start + length].rstrip(b"\0 ").decode("ascii", "replace") or None
+        elif vr == _SQ or (vr == 0 and is_sequence(tag)):
+            sequences.add(tag)
+        else:
+            values[tag] = Element(_letters(vr), content[start : start + length])
+    offset, is_implicit = int(places[OFFSET]), bool(places[IS_IMPLICIT])
+    encoding = Encoding(offset, media.get(TRANSFER_SYNTAX), media.get(MEDIA_CLASS), is_implicit, True, False)
+    pixels = None
+    if state == FOUND:
+        tag, vr, header_start, start, length = places[PIXEL_TAG:].tolist()
+        pixels = PixelElement(tag, _letters(vr), header_start, start, length)
+    return Elements(encoding, content, values, frozenset(sequences), pixels, state == FOUND, False)
+
+
+def _walk_deflated(content: bytes, wanted: frozenset[int]) -> Elements | None:
+    """The same for the data set that a whole deflated file holds, which is explicit and starts at once (PS3.5 A.5)."""
+    encoding = find_encoding(content)
+    if not encoding.is_deflated:
+        return None
+    body, ends_well = inflate(content[encoding.offset :])
+    walked = _walk(body, wanted) if ends_well else None
+    if walked is None or not walked.is_complete or walked.encoding.is_implicit or walked.encoding.offset:
+        return None
+    return replace(walked, encoding=encoding)
+
+
+@lru_cache(maxsize=32)
+def _tags(wanted: frozenset[int]) -> NDArray[np.int64]:
+    return np.array(sorted(wanted.union(_MEDIA)), np.int64)
+
+
+@lru_cache(maxsize=64)
+def _letters(vr: int) -> str | None:
+    return vr.to_bytes(2, "little").decode("ascii") if vr else None
+
+
+def is_sequence(tag: int) -> bool:
+    """Whether the dictionary of PS3.6 says so."""
+    entry = DicomDictionary.get(tag)
+    return entry is not None and entry[0] == "SQ"
+
+
+def _read_odd(content: bytes, wanted: Collection[int]) -> Elements:
     encoding = find_encoding(content)
     body, start, ends_well = content, encoding.offset, True
     if encoding.is_deflated:
@@ -89,7 +170,11 @@ def read_elements(content: bytes, wanted: Collection[int]) -> Elements:
         for element in data_element_generator(
             stream, encoding.is_implicit, encoding.is_little_endian, is_past_header, specific_tags=tags
         ):
-            if isinstance(element, RawDataElement) and isinstance(element.value, bytes) and element.VR != "SQ":
+            if (
+                isinstance(element, RawDataElement)
+                and isinstance(element.value, bytes)
+                and not (element.VR == "SQ" or (element.VR is None and is_sequence(int(element.tag))))
+            ):
                 if len(element.value) < element.length != UNDEFINED_LENGTH:
                     ends_well = False  # the bytes end inside this value
                     break

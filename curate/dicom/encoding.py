@@ -9,7 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
+from typing import Any
 
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import data_element_generator
@@ -21,6 +23,11 @@ from pydicom.uid import (
 
 from curate.errors import Rejected
 from curate.reasons import Reason
+
+try:  # twice as fast as zlib
+    _inflater: Any = import_module("isal.isal_zlib")
+except ImportError:
+    _inflater = zlib
 
 MAXIMUM_INFLATED_BYTES = 512 * 2**20
 _PREAMBLE = 128
@@ -77,15 +84,17 @@ def find_encoding(head: bytes) -> Encoding:
 def inflate(content: bytes, *, maximum: int = MAXIMUM_INFLATED_BYTES) -> tuple[bytes, bool]:
     """Raw-inflate a deflated data set (PS3.5 A.5) -> its bytes and whether the stream ends properly.
 
+    By Intel's ISA-L where it is installed. Never holds more than ``maximum`` bytes of output, bombs included.
+
     Raises Rejected(SUSPICIOUS_COMPRESSION) above ``maximum`` bytes and Rejected(UNREADABLE_HEADER) for a damaged
     stream.
     """
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    stream = _inflater.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = stream.decompress(content, maximum)
-    except zlib.error:
+        inflated: bytes = stream.decompress(content, maximum)
+    except _inflater.error:
         raise Rejected(Reason.UNREADABLE_HEADER, "the deflated data set is damaged") from None
-    if stream.unconsumed_tail and not stream.eof:
+    if not stream.eof and len(inflated) >= maximum:
         raise Rejected(Reason.SUSPICIOUS_COMPRESSION, f"the data set inflates to more than {maximum} bytes")
     return inflated, stream.eof
 

@@ -1,21 +1,24 @@
-"""One slice's pixels: stored values, bit exact, whatever the transfer syntax (PS3.5 sections 8 and A.4).
+"""Pixels of one slice or of every frame: stored values, bit exact, whatever the transfer syntax (PS3.5 8 and A.4).
 
-Sizes are checked against the bytes before anything is allocated, and an encapsulated frame must end with its end
-marker, because the JPEG decoders fill a truncated image with grey and call it success.
+Sizes are checked against the bytes before anything is allocated: 65535 x 65535 pixels, 10**9 frames or a length that
+lies cost no more than the bytes that are there.
 """
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -28,8 +31,12 @@ from pydicom.uid import (
 )
 
 from curate.dicom.codecs import decode_codestream
-from curate.dicom.elements import UNDEFINED_LENGTH, Elements, read_elements
-from curate.dicom.values import integer, number, text
+from curate.dicom.elements import PixelElement
+from curate.dicom.fragments import join, split_frames
+from curate.dicom.header_kernel import UNDEFINED_LENGTH
+from curate.dicom.image_pixel import PixelModule, read_pixel_module
+from curate.dicom.modality_lut import ModalityLut, read_modality_lut
+from curate.dicom.stored_values import stored_values
 from curate.errors import Rejected
 from curate.reasons import Reason
 
@@ -49,29 +56,27 @@ ENCAPSULATED_SYNTAXES = frozenset(
             JPEGLSNearLossless,
             JPEG2000Lossless,
             JPEG2000,
+            HTJ2KLossless,
+            HTJ2KLosslessRPCL,
+            HTJ2K,
         ),
     )
 )
 DECODABLE_SYNTAXES = NATIVE_SYNTAXES | ENCAPSULATED_SYNTAXES
-MAXIMUM_PIXELS = 2**26  # 8192 x 8192: far above any CT or MR slice
-
-_ROWS, _COLUMNS, _SAMPLES, _FRAMES = 0x00280010, 0x00280011, 0x00280002, 0x00280008
-_ALLOCATED, _STORED, _HIGH, _SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x00280103
-_PHOTOMETRIC, _PADDING, _PADDING_LIMIT = 0x00280004, 0x00280120, 0x00280121
-_INTERCEPT, _SLOPE, _MODALITY_LUT = 0x00281052, 0x00281053, 0x00283000
-_WANTED = (
-    *(_ROWS, _COLUMNS, _SAMPLES, _FRAMES, _ALLOCATED, _STORED, _HIGH, _SIGNED),
-    *(_PHOTOMETRIC, _PADDING, _PADDING_LIMIT, _INTERCEPT, _SLOPE, _MODALITY_LUT),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedSlice:
     """Stored values of one slice and what turns them into something physical.
 
-    ``pixels``: (rows, columns), uint8, int8, uint16, int16, uint32 or int32, native byte order; bits above BitsStored
-    are masked and the sign is extended. ``slope``, ``intercept``: None where the header has none. ``padding``: lowest
-    and highest stored value that mark pixels outside the field of view (PS3.3 C.7.5.1.1.2), inclusive.
+    ``pixels``: (rows, columns), uint8, int8, uint16, int16, uint32 or int32, native byte order, writable; bits above
+    BitsStored are masked and the sign is extended. ``slope``, ``intercept``: the data set's own, None where it has
+    none; frames with functional groups have theirs there. ``padding``: lowest and highest stored value that mark
+    pixels outside the field of view (PS3.3 C.7.5.1.1.2), inclusive. ``frame``: counted from 0.
+
+    ``modality_lut``: None, or the Modality LUT Type ("HU", "US" for unspecified) if the file has a Modality LUT. Then
+    ``pixels`` are its output (uint16), slope is 1 and intercept 0, ``bits_stored`` is that of its entries, and
+    ``outside``, (rows, columns), says where the stored values were padding, which the output no longer tells.
     """
 
     pixels: NDArray[np.integer]
@@ -80,148 +85,117 @@ class DecodedSlice:
     photometric: str
     bits_stored: int
     padding: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PixelFormat:
-    """The Image Pixel module, checked for plausibility."""
-
-    rows: int
-    columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    is_signed: bool
-
-    @property
-    def frame_bytes(self) -> int:
-        return self.rows * self.columns * self.bits_allocated // 8
+    frame: int = 0
+    modality_lut: str | None = None
+    outside: NDArray[np.bool_] | None = None
 
 
 def decode_slice(raw: bytes) -> DecodedSlice:
     """Decode the only frame of one DICOM file.
 
-    Raises Rejected with TRUNCATED_FILE when the pixel data end early, UNDECODABLE_PIXELS when they are damaged (or go
-    through a Modality LUT), UNSUPPORTED_TRANSFER_SYNTAX, NOT_MONOCHROME,
-    MULTIFRAME or IMPLAUSIBLE_HEADER.
+    Raises Rejected with TRUNCATED_FILE when the pixel data end early, UNDECODABLE_PIXELS when they or the Modality LUT
+    are damaged, UNSUPPORTED_TRANSFER_SYNTAX (naming the package that is missing), NOT_MONOCHROME, MULTIFRAME or
+    IMPLAUSIBLE_HEADER.
     """
-    elements = read_elements(raw, _WANTED)
-    if not elements.is_complete:
-        raise Rejected(Reason.TRUNCATED_FILE, "the file ends inside its header")
-    layout = _pixel_format(elements)
-    syntax = elements.encoding.transfer_syntax_uid
-    if syntax is not None and syntax not in DECODABLE_SYNTAXES:
-        raise Rejected(Reason.UNSUPPORTED_TRANSFER_SYNTAX)
-    if syntax in ENCAPSULATED_SYNTAXES:
-        stored = decode_codestream(str(syntax), _codestream(elements), layout)
-        stored = _conform(stored, layout, shift=0)
-    else:
-        stored = _conform(_native(elements, layout), layout, shift=layout.high_bit + 1 - layout.bits_stored)
-    return DecodedSlice(
-        pixels=stored,
-        slope=number(elements.values.get(_SLOPE)),
-        intercept=number(elements.values.get(_INTERCEPT)),
-        photometric=text(elements.values.get(_PHOTOMETRIC)) or "MONOCHROME2",
-        bits_stored=layout.bits_stored,
-        padding=_padding(elements, layout),
+    pixels = _Pixels(raw)
+    if pixels.frames > 1:
+        raise Rejected(Reason.MULTIFRAME, f"{pixels.frames} frames")
+    return pixels.decode(pixels.locate()(0), 0)
+
+
+def decode_frames(raw: bytes, frames: Sequence[int] | None = None) -> Iterator[DecodedSlice]:
+    """Decode the frames of one DICOM file one by one, all of them or those given, counted from 0.
+
+    Slope, intercept and padding are those of the data set; what the functional groups say of a frame (PS3.3
+    C.7.6.16) is the caller's to apply. Raises as ``decode_slice`` does, and before the first frame where the file
+    cannot hold as many as NumberOfFrames says; IndexError for a frame that is not there.
+    """
+    pixels = _Pixels(raw)
+    find = pixels.locate()
+    chosen = range(pixels.frames) if frames is None else frames
+    if not all(0 <= frame < pixels.frames for frame in chosen):
+        raise IndexError("no such frame")
+    return (pixels.decode(find(frame), frame) for frame in chosen)
+
+
+def count_frames(raw: bytes) -> int:
+    """NumberOfFrames as the header says, 1 if it says nothing. Raises as ``decode_slice`` does for its header."""
+    return _Pixels(raw).frames
+
+
+class _Pixels:
+    """One file's pixel data, and what is common to all its frames."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.module, self.body, self.place = read_pixel_module(raw)
+        syntax = self.module.syntax
+        if syntax is not None and syntax not in DECODABLE_SYNTAXES:
+            raise Rejected(Reason.UNSUPPORTED_TRANSFER_SYNTAX)
+        self.is_compressed = syntax in ENCAPSULATED_SYNTAXES
+        self.frames = self.module.frames
+        self.lut: ModalityLut | None = None
+        if self.module.has_lut:
+            self.lut = read_modality_lut(raw, is_signed=self.module.layout.is_signed)
+
+    def locate(self) -> Callable[[int], NDArray[np.unsignedinteger]]:
+        """What gives the unsigned words of a frame, once it is clear that all frames can be there."""
+        if not self.is_compressed:
+            return _native(self.body, self.place, self.module).__getitem__
+        if self.place.length != UNDEFINED_LENGTH:
+            raise Rejected(Reason.UNDECODABLE_PIXELS, "native pixels under a compressed transfer syntax")
+        module, body = self.module, self.body
+        fragments = split_frames(body, self.place.start, self.frames, module.offsets)
+        return lambda frame: decode_codestream(str(module.syntax), join(body, fragments[frame]), module.layout)
+
+    def decode(self, words: NDArray[np.unsignedinteger], frame: int) -> DecodedSlice:
+        """Stored values, or what the Modality LUT makes of them."""
+        module, layout = self.module, self.module.layout
+        shift = 0 if self.is_compressed else layout.high_bit + 1 - layout.bits_stored
+        stored = stored_values(words, bits_stored=layout.bits_stored, shift=shift, is_signed=layout.is_signed)
+        found = DecodedSlice(
+            pixels=stored,
+            slope=module.slope,
+            intercept=module.intercept,
+            photometric=module.photometric,
+            bits_stored=layout.bits_stored,
+            padding=module.padding,
+            frame=frame,
+        )
+        return found if self.lut is None else _through_lut(found, self.lut)
+
+
+def _through_lut(found: DecodedSlice, lut: ModalityLut) -> DecodedSlice:
+    outside = None
+    if found.padding is not None:
+        outside = (found.pixels >= found.padding[0]) & (found.pixels <= found.padding[1])
+    return replace(
+        found,
+        pixels=lut.apply(found.pixels),
+        slope=1.0,
+        intercept=0.0,
+        bits_stored=lut.bits,
+        padding=None,
+        modality_lut=lut.kind,
+        outside=outside,
     )
 
 
-def _pixel_format(elements: Elements) -> PixelFormat:
-    def value(tag: int, default: int | None = None) -> int | None:
-        found = integer(elements.values.get(tag), "US", is_little_endian=elements.encoding.is_little_endian)
-        return default if found is None else found
-
-    if elements.pixels is None:
-        raise Rejected(Reason.TRUNCATED_FILE, "the file ends before its pixel data")
-    if elements.pixels.tag != 0x7FE00010:
-        raise Rejected(Reason.UNDECODABLE_PIXELS, "floating point pixels")
-    if _MODALITY_LUT in elements.sequences:
-        raise Rejected(Reason.UNDECODABLE_PIXELS, "values go through a Modality LUT")
-    frames = integer(elements.values.get(_FRAMES), "IS", is_little_endian=True)
-    if frames is not None and frames > 1:
-        raise Rejected(Reason.MULTIFRAME, f"{frames} frames")
-    if value(_SAMPLES, 1) != 1:
-        raise Rejected(Reason.NOT_MONOCHROME)
-    rows, columns, allocated = value(_ROWS), value(_COLUMNS), value(_ALLOCATED)
-    if not rows or not columns or rows * columns > MAXIMUM_PIXELS:
-        raise Rejected(Reason.IMPLAUSIBLE_HEADER, f"{rows} rows, {columns} columns")
-    stored = value(_STORED, allocated)
-    if allocated not in (8, 16, 32) or stored is None or not 1 <= stored <= allocated:
-        raise Rejected(Reason.IMPLAUSIBLE_HEADER, f"{stored} bits stored in {allocated}")
-    high = value(_HIGH, stored - 1)
-    if high is None or not stored - 1 <= high < allocated:
-        high = stored - 1
-    return PixelFormat(rows, columns, allocated, stored, high, value(_SIGNED, 0) == 1)
-
-
-def _native(elements: Elements, layout: PixelFormat) -> NDArray[np.integer]:
-    """Unsigned stored words of an uncompressed frame, (rows, columns), as they stand in the file."""
-    pixels = elements.pixels
-    assert pixels is not None
+def _native(body: bytes, pixels: PixelElement, module: PixelModule) -> NDArray[np.unsignedinteger]:
+    """Unsigned words of uncompressed frames, (frames, rows, columns), as they stand in the file: a view of it."""
+    layout, frames = module.layout, module.frames
     if pixels.length == UNDEFINED_LENGTH:
         raise Rejected(Reason.UNDECODABLE_PIXELS, "encapsulated pixels under a native transfer syntax")
-    there = min(pixels.length, len(elements.body) - pixels.start)
-    if there < layout.frame_bytes:
-        raise Rejected(Reason.TRUNCATED_FILE, f"{there} of {layout.frame_bytes} bytes of pixels are there")
-    order = "<" if elements.encoding.is_little_endian else ">"
-    words = np.frombuffer(
-        elements.body, f"{order}u{layout.bits_allocated // 8}", layout.rows * layout.columns, offset=pixels.start
-    )
+    there, needed = min(pixels.length, len(body) - pixels.start), layout.frame_bytes * frames
+    if there < needed:
+        raise Rejected(Reason.TRUNCATED_FILE, f"{there} of {needed} bytes of pixels are there")
+    order = "<" if module.is_little_endian else ">"
+    shape = (frames, layout.rows, layout.columns)
     if layout.bits_allocated == 8 and pixels.vr == "OW" and order == ">":
-        words = _swap_pairs(elements.body[pixels.start : pixels.start + pixels.length], words.size)
-    return words.reshape(layout.rows, layout.columns)
+        return _swap_pairs(body[pixels.start : pixels.start + there], needed).reshape(shape)
+    return np.ndarray(shape, f"{order}u{layout.bits_allocated // 8}", body, pixels.start)
 
 
-def _swap_pairs(value: bytes, count: int) -> NDArray[np.integer]:
+def _swap_pairs(value: bytes, count: int) -> NDArray[np.uint8]:
     """8-bit pixels that a big endian file packs in 16-bit words: the first pixel is the low byte (PS3.5 8.1.1)."""
     even = value[: len(value) // 2 * 2]
     return np.frombuffer(np.frombuffer(even, ">u2").astype("<u2").tobytes(), np.uint8)[:count]
-
-
-def _codestream(elements: Elements) -> bytes:
-    """The fragments after the offset table, joined: one frame may be cut into several (PS3.5 A.4)."""
-    pixels = elements.pixels
-    assert pixels is not None
-    if pixels.length != UNDEFINED_LENGTH:
-        raise Rejected(Reason.UNDECODABLE_PIXELS, "native pixels under a compressed transfer syntax")
-    fragments: list[bytes] = []
-    at = pixels.start
-    while True:
-        if at + 8 > len(elements.body):
-            raise Rejected(Reason.TRUNCATED_FILE, "the file ends before its last fragment of pixels")
-        group, element, length = struct.unpack_from("<HHL", elements.body, at)
-        if (group, element) == (0xFFFE, 0xE0DD):
-            return b"".join(fragments[1:])
-        if (group, element) != (0xFFFE, 0xE000):
-            raise Rejected(Reason.UNDECODABLE_PIXELS, "something else stands between the fragments")
-        if at + 8 + length > len(elements.body):
-            raise Rejected(Reason.TRUNCATED_FILE, "the file ends inside a fragment of pixels")
-        fragments.append(elements.body[at + 8 : at + 8 + length])
-        at += 8 + length
-
-
-def _conform(words: NDArray[np.integer], layout: PixelFormat, *, shift: int) -> NDArray[np.integer]:
-    """Bits above BitsStored masked, sign extended (PS3.5 8.1.1); a fresh array in native byte order."""
-    kind = f"{'i' if layout.is_signed else 'u'}{words.dtype.itemsize}"
-    values = words.astype(f"=u{words.dtype.itemsize}")
-    unused = 8 * words.dtype.itemsize - layout.bits_stored
-    if shift:
-        values >>= values.dtype.type(shift)
-    signed: NDArray[np.integer] = values.view(f"={kind}")
-    if unused > 0:
-        signed <<= signed.dtype.type(unused)
-        signed >>= signed.dtype.type(unused)  # arithmetic for signed, logical for unsigned
-    return signed
-
-
-def _padding(elements: Elements, layout: PixelFormat) -> tuple[int, int] | None:
-    """The padding range; its VR may say unsigned for signed pixels, so it goes through the same bits as they do."""
-    ends = []
-    for tag in (_PADDING, _PADDING_LIMIT):
-        found = integer(elements.values.get(tag), "US", is_little_endian=elements.encoding.is_little_endian)
-        if found is not None:
-            word = np.array([found & (2**layout.bits_allocated - 1)], f"u{layout.bits_allocated // 8}")
-            ends.append(int(_conform(word, layout, shift=0)[0]))
-    has_value = _PADDING in elements.values and bool(ends)
-    return (min(ends), max(ends)) if has_value else None

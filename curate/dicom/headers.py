@@ -6,123 +6,35 @@ Raw values: this table identifies people. The catalogue step turns it into keyed
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 
-from curate.dicom.archives import BadFile, FileRef, Limits
+from curate.dicom.archives import BadFile, FileRef, Kind, Limits, kind_of
 from curate.dicom.elements import Elements, read_elements
+from curate.dicom.header_columns import BATCH_FILES, HeaderBatch
+from curate.dicom.header_schema import (
+    CHARACTER_SET,
+    DOUBLES,
+    HEADER_SCHEMA,
+    IMAGE_CLASSES,
+    INTEGERS,
+    LISTS,
+    NUMBERS,
+    SOP_CLASS,
+    TEXTS,
+    WANTED,
+)
 from curate.dicom.sources import SourceReader, list_archive
-from curate.dicom.values import integer, number, numbers, text
+from curate.dicom.values import double, integer, number, numbers, text
 from curate.errors import Rejected
 from curate.reasons import Reason
 
-HEADER_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),  # folder or archive file, then, below, the path inside it
-        ("member", pa.string()),
-        ("size_bytes", pa.int64()),
-        ("reason", pa.string()),  # null: readable; else a Reason code and every value below is null
-        ("detail", pa.string()),
-        ("header_bytes", pa.int64()),  # offset of the pixel data element, or the whole file
-        ("transfer_syntax_uid", pa.string()),
-        ("sop_class_uid", pa.string()),
-        ("sop_instance_uid", pa.string()),
-        ("study_instance_uid", pa.string()),
-        ("series_instance_uid", pa.string()),
-        ("frame_of_reference_uid", pa.string()),
-        ("patient_id", pa.string()),
-        ("issuer_of_patient_id", pa.string()),
-        ("patient_sex", pa.string()),
-        ("patient_age", pa.string()),
-        ("modality", pa.string()),
-        ("image_type", pa.string()),  # values joined by a backslash
-        ("conversion_type", pa.string()),
-        ("burned_in_annotation", pa.string()),
-        ("manufacturer", pa.string()),
-        ("manufacturer_model_name", pa.string()),
-        ("convolution_kernel", pa.string()),
-        ("instance_number", pa.int64()),
-        ("acquisition_number", pa.int64()),
-        ("echo_time_ms", pa.float64()),
-        ("rows", pa.int64()),
-        ("columns", pa.int64()),
-        ("number_of_frames", pa.int64()),
-        ("samples_per_pixel", pa.int64()),
-        ("photometric_interpretation", pa.string()),
-        ("bits_allocated", pa.int64()),
-        ("bits_stored", pa.int64()),
-        ("pixel_representation", pa.int64()),
-        ("pixel_spacing_mm", pa.list_(pa.float64(), 2)),  # between rows, between columns
-        ("slice_thickness_mm", pa.float64()),
-        ("gantry_tilt_deg", pa.float64()),
-        ("image_position_mm", pa.list_(pa.float64(), 3)),  # LPS
-        ("image_orientation", pa.list_(pa.float64(), 6)),  # direction of a row, direction of a column
-        ("rescale_slope", pa.float64()),
-        ("rescale_intercept", pa.float64()),
-        ("has_pixels", pa.bool_()),
-    ]
-)
-
 HEAD_BYTES = 32 * 2**10  # enough for most CT and MR headers; longer ones (vendor private blocks) are read on
 _LONGEST_HEADER_BYTES = 64 * 2**20
-_CHARACTER_SET = 0x00080005
-_SOP_CLASS = 0x00080016
-_IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.2.", "1.2.840.10008.5.1.4.1.1.4.")  # CT, MR and enhanced (PS3.4 B.5)
-
-_TEXTS = {
-    "sop_class_uid": _SOP_CLASS,
-    "sop_instance_uid": 0x00080018,
-    "study_instance_uid": 0x0020000D,
-    "series_instance_uid": 0x0020000E,
-    "frame_of_reference_uid": 0x00200052,
-    "patient_id": 0x00100020,
-    "issuer_of_patient_id": 0x00100021,
-    "patient_sex": 0x00100040,
-    "patient_age": 0x00101010,
-    "modality": 0x00080060,
-    "image_type": 0x00080008,
-    "conversion_type": 0x00080064,
-    "burned_in_annotation": 0x00280301,
-    "manufacturer": 0x00080070,
-    "manufacturer_model_name": 0x00081090,
-    "convolution_kernel": 0x00181210,
-    "photometric_interpretation": 0x00280004,
-}
-_INTEGERS = {
-    "instance_number": (0x00200013, "IS"),
-    "acquisition_number": (0x00200012, "IS"),
-    "rows": (0x00280010, "US"),
-    "columns": (0x00280011, "US"),
-    "number_of_frames": (0x00280008, "IS"),
-    "samples_per_pixel": (0x00280002, "US"),
-    "bits_allocated": (0x00280100, "US"),
-    "bits_stored": (0x00280101, "US"),
-    "pixel_representation": (0x00280103, "US"),
-}
-_NUMBERS = {
-    "echo_time_ms": 0x00180081,
-    "slice_thickness_mm": 0x00180050,
-    "gantry_tilt_deg": 0x00181120,
-    "rescale_slope": 0x00281053,
-    "rescale_intercept": 0x00281052,
-}
-_LISTS = {
-    "pixel_spacing_mm": (0x00280030, 2),
-    "image_position_mm": (0x00200032, 3),
-    "image_orientation": (0x00200037, 6),
-}
-_WANTED = frozenset(
-    (
-        _CHARACTER_SET,
-        *_TEXTS.values(),
-        *_NUMBERS.values(),
-        *(tag for tag, _ in _INTEGERS.values()),
-        *(tag for tag, _ in _LISTS.values()),
-    )
-)
 
 
 def read_header(head: bytes, size: int) -> dict[str, object]:
@@ -135,7 +47,7 @@ def read_header(head: bytes, size: int) -> dict[str, object]:
     either.
     """
     try:
-        elements = read_elements(head, _WANTED)
+        elements = read_elements(head, WANTED)
     except Rejected as rejection:
         return _unreadable(size, rejection.reason, rejection.detail)
     if not elements.is_complete:
@@ -172,6 +84,23 @@ def read_source_header(reader: SourceReader, ref: FileRef) -> tuple[dict[str, ob
         length = min(length * 8, longest)
 
 
+def read_source_headers(reader: SourceReader, refs: Sequence[FileRef]) -> Iterator[tuple[dict[str, object], bytes]]:
+    """``read_source_header`` of every file, in order; files of folders go through the compiled scanner in batches."""
+    buffers = HeaderBatch()
+    for first in range(0, len(refs), BATCH_FILES):
+        batch = refs[first : first + BATCH_FILES]
+        places = _in_folders(batch)
+        there = [places[n] for n in buffers.read([batch[n] for n in places])]
+        rows = buffers.table([batch[n] for n in places]).to_pylist()
+        scanned = {place: (row, int(n)) for place, row, n in zip(there, rows, buffers.rows, strict=True)}
+        for n, ref in enumerate(batch):
+            if n in scanned:
+                row, place = scanned[n]
+                yield row, buffers.header_bytes(place)
+            else:
+                yield read_source_header(reader, ref)
+
+
 def scan_headers(
     paths: Iterable[str | Path], *, threads: int = 4, limits: Limits | None = None, indexes: Path | None = None
 ) -> pa.Table:
@@ -181,15 +110,43 @@ def scan_headers(
     """
     limits = limits or Limits()
     listed = itertools.chain.from_iterable(list_archive(path, limits) for path in paths)
-    batches = list(iter(lambda: list(itertools.islice(listed, 256)), []))
+    batches = list(iter(lambda: list(itertools.islice(listed, BATCH_FILES)), []))
+    kept = threading.local()
 
-    def scan(batch: Sequence[FileRef | BadFile]) -> list[dict[str, object]]:
-        with SourceReader(limits, indexes) as reader:
-            return [_scan_one(reader, found) for found in batch]
+    def scan(batch: Sequence[FileRef | BadFile]) -> pa.Table:
+        if not hasattr(kept, "buffers"):
+            kept.buffers = HeaderBatch()
+        return _scan_batch(batch, kept.buffers, limits, indexes)
 
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        tables = [pa.Table.from_pylist(rows, schema=HEADER_SCHEMA) for rows in pool.map(scan, batches)]
+        tables = list(pool.map(scan, batches))
     return pa.concat_tables(tables) if tables else HEADER_SCHEMA.empty_table()
+
+
+def _scan_batch(
+    batch: Sequence[FileRef | BadFile], buffers: HeaderBatch, limits: Limits, indexes: Path | None
+) -> pa.Table:
+    """Rows by the compiled scanner, the others one by one, put back in order."""
+    places = _in_folders(batch)
+    refs = [found for n in places if isinstance(found := batch[n], FileRef)]
+    there = [places[n] for n in buffers.read(refs)]
+    table = buffers.table(refs)
+    others = sorted(set(range(len(batch))).difference(there))
+    if not others:
+        return table
+    with SourceReader(limits, indexes) as reader:
+        rest = pa.Table.from_pylist([_scan_one(reader, batch[n]) for n in others], schema=HEADER_SCHEMA)
+    order = sorted(range(len(batch)), key=[*there, *others].__getitem__)
+    return pa.concat_tables([table, rest]).take(order).combine_chunks()
+
+
+def _in_folders(batch: Sequence[FileRef | BadFile]) -> list[int]:
+    """Places of the files that lie in folders or by themselves."""
+    kinds: dict[str, bool] = {}
+    for found in batch:
+        if isinstance(found, FileRef) and found.archive not in kinds:
+            kinds[found.archive] = kind_of(Path(found.archive)) in (Kind.FOLDER, Kind.FILE)
+    return [n for n, found in enumerate(batch) if isinstance(found, FileRef) and kinds[found.archive]]
 
 
 def unreadable_row(bad: BadFile) -> dict[str, object]:
@@ -213,18 +170,19 @@ def _unreadable(size: int, reason: Reason, detail: str) -> dict[str, object]:
 
 def _is_image_header(elements: Elements) -> bool:
     """Whether pixel data must follow: the matrix size or an image class says so."""
-    sop_class = text(elements.values.get(_SOP_CLASS)) or elements.encoding.media_sop_class_uid or ""
-    return _INTEGERS["rows"][0] in elements.values or f"{sop_class}.".startswith(_IMAGE_CLASSES)
+    sop_class = text(elements.values.get(SOP_CLASS)) or elements.encoding.media_sop_class_uid or ""
+    return INTEGERS["rows"][0] in elements.values or f"{sop_class}.".startswith(IMAGE_CLASSES)
 
 
 def _values(elements: Elements, size: int) -> dict[str, object]:
     assert elements.pixels is not None
     found, little = elements.values, elements.encoding.is_little_endian
     row: dict[str, object] = dict.fromkeys(HEADER_SCHEMA.names)
-    row.update({name: text(found.get(tag), found.get(_CHARACTER_SET)) for name, tag in _TEXTS.items()})
-    row.update({name: integer(found.get(tag), vr, is_little_endian=little) for name, (tag, vr) in _INTEGERS.items()})
-    row.update({name: number(found.get(tag)) for name, tag in _NUMBERS.items()})
-    row.update({name: numbers(found.get(tag), count) for name, (tag, count) in _LISTS.items()})
+    row.update({name: text(found.get(tag), found.get(CHARACTER_SET)) for name, tag in TEXTS.items()})
+    row.update({name: integer(found.get(tag), vr, is_little_endian=little) for name, (tag, vr) in INTEGERS.items()})
+    row.update({name: number(found.get(tag)) for name, tag in NUMBERS.items()})
+    row.update({name: double(found.get(tag), is_little_endian=little) for name, tag in DOUBLES.items()})
+    row.update({name: numbers(found.get(tag), count) for name, (tag, count) in LISTS.items()})
     row["size_bytes"] = size
     row["header_bytes"] = size if elements.encoding.is_deflated else elements.pixels.header_start
     row["transfer_syntax_uid"] = elements.encoding.transfer_syntax_uid

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from curate.dicom.archives import BadFile, FileRef, Limits
-from curate.dicom.assemble import Volume, assemble
-from curate.dicom.frames import decode_slice
+from curate.dicom.assemble import Volume
+from curate.dicom.frames import DecodedSlice
+from curate.dicom.functional_groups import read_frames
 from curate.dicom.headers import read_source_header
-from curate.dicom.series import sort_out
+from curate.dicom.pixels import Damaged, decode_instance, read_pixels
+from curate.dicom.series import Row, SortedSeries, sort_out
 from curate.dicom.sources import SourceReader, list_archive
+from curate.dicom.stacks import StackLimits
 from curate.errors import Rejected
 from curate.reasons import Reason
 
@@ -23,6 +26,9 @@ def read_series(
     paths: str | Path | Iterable[str | Path], *, modality: str | None = None, minimum_slices: int = 1
 ) -> list[Volume]:
     """Every stack of every CT or MR series in files, folders or archives, series in the order of their UIDs.
+
+    Each on a regular, upright grid: (slice, row, column) as acquired, or interpolated onto it once where slices lean,
+    lie unevenly or are missing; ``Volume.stack.flags`` and ``.detail`` say so.
 
     ``modality``: what headers without a Modality are; None refuses those. Files that are not images, and series that
     are rejected beside others that are not, are left out: ``curate scan`` and ``curate run`` name each with its
@@ -37,7 +43,7 @@ def read_series(
         series, unreadable = _group(reader, chosen, limits)
         for _, members in sorted(series.items()):
             try:
-                volumes.extend(_build(reader, members, modality, minimum_slices))
+                volumes.extend(_build(reader, members, modality, StackLimits(minimum_slices=minimum_slices)))
             except Rejected as rejection:
                 refused.append(rejection)
     if not volumes:
@@ -64,31 +70,31 @@ def _group(
             else:
                 row["instance_key"] = row["sop_instance_uid"]
                 row["header_digest"] = hashlib.sha256(head).hexdigest()
-                row["file_key"] = f"{len(series)}"
+                row["file_key"] = str(found)
+                try:
+                    row["frames"] = read_frames(head, row)
+                except Rejected as rejection:
+                    unreadable.append(rejection)
+                    continue
                 series[str(row["series_instance_uid"])].append((row, found))
     return series, unreadable
 
 
 def _build(
-    reader: SourceReader, members: list[tuple[dict[str, object], FileRef]], assumed: str | None, minimum_slices: int
+    reader: SourceReader, members: list[tuple[dict[str, object], FileRef]], assumed: str | None, limits: StackLimits
 ) -> list[Volume]:
-    named = Counter(str(row["modality"]) for row, _ in members if row["modality"] in _MODALITIES)
+    rows = [row for row, _ in members]
+    named = Counter(str(row["modality"]) for row in rows if row["modality"] in _MODALITIES)
     modality = min(named, key=lambda name: (-named[name], name)) if named else assumed
     if modality is None:
         raise Rejected(Reason.WRONG_MODALITY, "neither CT nor MR by its headers")
-    verdict = sort_out(
-        [row for row, _ in members],
-        modality=modality,
-        assume_modality=assumed is not None,
-        minimum_slices=minimum_slices,
-    )
-    if verdict.reason is not None:
-        raise Rejected(verdict.reason, verdict.detail)
-    places: dict[str, FileRef] = {}
-    for instance, (_, ref) in zip(verdict.instances, members, strict=True):
-        if instance.reason is None:
-            places[instance.instance_key] = ref
-    return [
-        assemble(stack, (decode_slice(reader.read(places[each.key])) for each in stack.slices), modality)
-        for stack in verdict.stacks
-    ]
+    places = {row["file_key"]: ref for row, ref in members}
+
+    def sort(damaged: Damaged) -> SortedSeries:
+        return sort_out(rows, modality=modality, assume_modality=assumed is not None, limits=limits, damaged=damaged)
+
+    def decode(row: Row, frames: Sequence[int]) -> list[DecodedSlice]:
+        return decode_instance(reader.read(places[row["file_key"]]), row, frames)
+
+    pixels = read_pixels(rows, sort, decode)
+    return [pixels.assemble(stack, modality).normalise() for stack in pixels.found.stacks]

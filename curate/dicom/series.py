@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import dist, prod
 from typing import TypeVar, cast
 
-from curate.dicom.frames import DECODABLE_SYNTAXES, MAXIMUM_PIXELS, NATIVE_SYNTAXES
-from curate.dicom.stacks import Slice, Stack, split_stacks
+from curate.dicom.frames import DECODABLE_SYNTAXES, NATIVE_SYNTAXES
+from curate.dicom.image_pixel import MAXIMUM_PIXELS
+from curate.dicom.planes import Slice
+from curate.dicom.stacks import SplitSeries, Stack, StackLimits, split_stacks
 from curate.errors import Rejected
 from curate.reasons import Reason
 
@@ -24,6 +25,16 @@ _IMAGE_CLASSES = {  # PS3.4 B.5: single-frame objects that are assembled
 _MULTIFRAME_CLASSES = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2.1", "2.2", "4.1", "4.2", "4.3", "4.4")
 )  # enhanced and legacy converted enhanced CT and MR, spectroscopy
+_LOSSES = frozenset(  # what a volume would have a hole for
+    (
+        *(Reason.TRUNCATED_FILE, Reason.IMPLAUSIBLE_HEADER, Reason.UNDECODABLE_PIXELS, Reason.MISSING_GEOMETRY),
+        *(Reason.MIXED_MATRIX, Reason.MISSING_RESCALE),
+    )
+)
+_KINDS = (  # columns that may tell images at one position apart, the likeliest first
+    *("echo_time_ms", "b_value", "temporal_position", "trigger_time_ms", "inversion_time_ms", "flip_angle_deg"),
+    *("image_type", "kernel_key", "convolution_kernel", "acquisition_number"),
+)
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MAXIMUM_SPACING_MM = 100.0
 
@@ -34,7 +45,7 @@ _T = TypeVar("_T")
 @dataclass(frozen=True, slots=True)
 class SortedInstance:
     """What became of one instance. ``reason`` None: used, at this position of this stack (both None if the series is
-    rejected)."""
+    rejected; of a multi-frame object the place of its first frame that is used)."""
 
     instance_key: str
     reason: Reason | None
@@ -58,16 +69,23 @@ class SortedSeries:
 
 
 def sort_out(
-    headers: Sequence[Row], *, modality: str, assume_modality: bool = False, minimum_slices: int = 1
+    headers: Sequence[Row],
+    *,
+    modality: str,
+    assume_modality: bool = False,
+    limits: StackLimits | None = None,
+    damaged: Mapping[str, tuple[Reason, str]] | None = None,
 ) -> SortedSeries:
     """Sort the instances of ONE series into stacks, or say why it cannot be done.
 
     ``modality``: CT or MR, what the task uses; ``assume_modality``: a header without a modality has it (a header with
-    another one is still set apart). Copies, secondary captures, localizers, colour, multi-frame and foreign objects
-    are set apart with a reason and the rest goes on; if nothing is left, the series is rejected with the reason most
-    instances have. One truncated, conflicting or implausible instance rejects the whole series: a volume with a
-    silent hole is worse.
+    another one is still set apart). ``damaged``: instances whose pixels turned out to be unusable, and why. Copies,
+    secondary captures, localizers, colour and foreign objects are set apart with a reason and the rest goes on; if
+    nothing is left, the series is rejected with the reason most instances have. What is damaged, has no geometry or
+    another matrix than the rest is set apart too, as long as it is no more than ``limits.maximum_missing`` of the
+    images: else the series is rejected, as it is for two contents under one instance UID.
     """
+    limits = limits or StackLimits()
     apart: dict[int, tuple[Reason, str]] = {}
     fatal = _find_copies(headers, apart)
     for index, row in enumerate(headers):
@@ -77,31 +95,18 @@ def sort_out(
     if fatal is None and not images:
         fatal = _most_common(apart.values())
     if fatal is None:
-        fatal = _find_impossible(headers, images, apart)
+        _find_unusable(headers, images, damaged or {}, apart)
+        fatal = _too_many(apart, images, limits)
     if fatal is not None:
         return _rejected(headers, apart, *fatal)
+    planes = [plane for index in images if index not in apart for plane in _slices(headers[index])]
     try:
-        stacks = split_stacks([_slice(headers[index]) for index in images], minimum_slices=minimum_slices)
+        split = split_stacks(planes, limits)
     except Rejected as rejection:
         return _rejected(headers, apart, rejection.reason, rejection.detail)
-    return _accepted(headers, apart, stacks)
-
-
-def estimate_memory(headers: Sequence[Row], *, spacing_mm: Sequence[float | None] | None = None) -> int:
-    """Bytes at the peak of building the volumes of one series, from headers alone: never below what is needed.
-
-    The files are held one at a time and the volume whole: 2 bytes a voxel as acquired, as oriented, as float32 for
-    the resampling, and the resampled grid in float32, in its own type and encoded. ``spacing_mm``: target along
-    (slice, row, column), None keeps an axis. The interpreter and its libraries come on top.
-    """
-    acquired = sum(_pixels(row) for row in headers)
-    largest = max((_int(row, "size_bytes") or 0 for row in headers), default=0)
-    growth = max((_growth(row, spacing_mm) for row in headers), default=1.0)
-    item = max((max(16, _int(row, "bits_allocated") or 16) // 8 for row in headers), default=2)
-    along_slices = _slice_growth(headers, spacing_mm)
-    resampled = int(acquired * growth * along_slices)
-    between = max(acquired, int(acquired * growth), int(acquired * along_slices), resampled)
-    return acquired * 2 * item + between * 8 + resampled * (4 + 2 * item) + 4 * largest
+    _set_apart(headers, images, split, apart)
+    fatal = _too_many(apart, images, limits)
+    return _rejected(headers, apart, *fatal) if fatal else _accepted(headers, apart, split.stacks)
 
 
 def _find_copies(headers: Sequence[Row], apart: dict[int, tuple[Reason, str]]) -> tuple[Reason, str] | None:
@@ -132,9 +137,9 @@ def _why_apart(row: Row, modality: str, assume_modality: bool) -> tuple[Reason, 
         return Reason.SECONDARY_CAPTURE, ""
     if own != modality or (sop_class in _IMAGE_CLASSES and _IMAGE_CLASSES[sop_class] != modality):
         return Reason.WRONG_MODALITY, f"{modality} expected" if own else f"{modality} expected, the header names none"
-    if sop_class in _MULTIFRAME_CLASSES or (is_image_class and frames > 1):
-        return Reason.MULTIFRAME, f"{frames} frames"
-    if not is_image_class:
+    if (sop_class in _MULTIFRAME_CLASSES or (is_image_class and frames > 1)) and not row.get("frames"):
+        return Reason.MULTIFRAME, f"{frames} frames without functional groups"
+    if not is_image_class and sop_class not in _MULTIFRAME_CLASSES:
         return Reason.UNKNOWN_SOP_CLASS, ""
     if "LOCALIZER" in _text(row, "image_type").upper().split("\\"):
         return Reason.LOCALIZER, ""
@@ -150,27 +155,51 @@ def _is_monochrome(row: Row) -> bool:
     return (_text(row, "photometric_interpretation") or "MONOCHROME2").upper() in ("MONOCHROME1", "MONOCHROME2")
 
 
-def _find_impossible(
-    headers: Sequence[Row], images: Sequence[int], apart: dict[int, tuple[Reason, str]]
-) -> tuple[Reason, str] | None:
-    """Geometry that is missing, and sizes that the bytes of the file contradict."""
-    fatal: list[tuple[Reason, str]] = []
-    without = [index for index in images if not _has_geometry(headers[index])]
-    if without:
-        fatal.append((Reason.MISSING_GEOMETRY, f"{len(without)} of {len(images)} images"))
+def _find_unusable(
+    headers: Sequence[Row],
+    images: Sequence[int],
+    damaged: Mapping[str, tuple[Reason, str]],
+    apart: dict[int, tuple[Reason, str]],
+) -> None:
+    """Set apart what is damaged, has no geometry, or promises more pixels than its file holds."""
     whole = {_matrix(headers[index]) for index in images if _fits(headers[index])}
     for index in images:
-        if not _fits(headers[index]):
+        row = headers[index]
+        if (key := str(row["instance_key"])) in damaged:
+            apart[index] = damaged[key]
+        elif not row.get("frames") and not _has_geometry(row):
+            apart[index] = Reason.MISSING_GEOMETRY, "no position, orientation or pixel spacing"
+        elif not _fits(row):
             # Other slices of this matrix are whole, so the matrix is right and the file was cut.
-            is_cut = _matrix(headers[index]) in whole
-            reason = Reason.TRUNCATED_FILE if is_cut else Reason.IMPLAUSIBLE_HEADER
-            rows, columns, _ = _matrix(headers[index])
-            apart[index] = (
-                reason,
-                f"{rows} x {columns} pixels in a file of {_int(headers[index], 'size_bytes')} bytes",
-            )
-            fatal.append(apart[index])
-    return _most_common(fatal) if fatal else None
+            is_cut = _matrix(row) in whole
+            rows, columns, _ = _matrix(row)
+            detail = f"{rows} x {columns} pixels in a file of {_int(row, 'size_bytes')} bytes"
+            apart[index] = (Reason.TRUNCATED_FILE if is_cut else Reason.IMPLAUSIBLE_HEADER), detail
+
+
+def _too_many(
+    apart: Mapping[int, tuple[Reason, str]], images: Sequence[int], limits: StackLimits
+) -> tuple[Reason, str] | None:
+    """Why the series cannot go on without what was set apart, or None when that is little enough."""
+    lost = [apart[index] for index in images if index in apart and apart[index][0] in _LOSSES]
+    if len(lost) <= limits.maximum_missing * len(images) and len(lost) < len(images):
+        return None
+    reason, detail = _most_common(lost)
+    return reason, f"{len(lost)} of {len(images)} images; {detail}"
+
+
+def _set_apart(
+    headers: Sequence[Row], images: Sequence[int], split: SplitSeries, apart: dict[int, tuple[Reason, str]]
+) -> None:
+    """Name the instances of which no plane is in a stack."""
+    used = {each.key for stack in split.stacks for each in stack.slices}
+    repeats = {each.key for stack in split.stacks for _, each in stack.repeats}
+    for index in images:
+        key = str(headers[index]["instance_key"])
+        if index in apart or key in used:
+            continue
+        own = [found for (name, _), found in split.apart.items() if name == key]
+        apart[index] = (Reason.REPEATED_POSITION, "") if key in repeats else _most_common(own)
 
 
 def _fits(row: Row) -> bool:
@@ -181,7 +210,8 @@ def _fits(row: Row) -> bool:
     is_stored_plainly = (not syntax or syntax in NATIVE_SYNTAXES) and not syntax.endswith(".1.99")
     if not is_stored_plainly or size is None:
         return True
-    return rows * columns * bits // 8 <= size - (_int(row, "header_bytes") or 0)
+    frames = max(1, _int(row, "number_of_frames") or 1)
+    return rows * columns * bits // 8 * frames <= size - (_int(row, "header_bytes") or 0)
 
 
 def _has_geometry(row: Row) -> bool:
@@ -191,35 +221,56 @@ def _has_geometry(row: Row) -> bool:
     return all(0 < spacing <= _MAXIMUM_SPACING_MM for spacing in _floats(row, "pixel_spacing_mm"))
 
 
-def _slice(row: Row) -> Slice:
+def _slices(row: Row) -> list[Slice]:
+    """The planes of one instance: one, or one a frame."""
+    frames = row.get("frames")
+    return [_slice(row, {**row, **frame}) for frame in frames] if isinstance(frames, Sequence) else [_slice(row, row)]
+
+
+def _slice(row: Row, frame: Row) -> Slice:
     rows, columns, _ = _matrix(row)
-    thickness = row.get("slice_thickness_mm")
+    if isinstance(tile := frame.get("tile"), Sequence):
+        rows, columns = int(tile[2]), int(tile[3])
+    thickness, kind = frame.get("slice_thickness_mm"), frame.get("kind")
+    named = {name: row.get(name) for name in _KINDS} | _pairs(kind)
+    unknown = float("nan")  # set apart as missing geometry
     return Slice(
         key=str(row["instance_key"]),
-        position_mm=cast(tuple[float, float, float], _floats(row, "image_position_mm")),
-        orientation=cast(tuple[float, float, float, float, float, float], _floats(row, "image_orientation")),
-        spacing_mm=cast(tuple[float, float], _floats(row, "pixel_spacing_mm")),
+        position_mm=cast(tuple[float, float, float], _floats(frame, "image_position_mm") or (unknown,) * 3),
+        orientation=cast(
+            tuple[float, float, float, float, float, float], _floats(frame, "image_orientation") or (unknown,) * 6
+        ),
+        spacing_mm=cast(tuple[float, float], _floats(frame, "pixel_spacing_mm") or (unknown,) * 2),
         rows=rows,
         columns=columns,
-        instance_number=_int(row, "instance_number"),
+        instance_number=_int(frame, "instance_number"),
         thickness_mm=float(thickness) if isinstance(thickness, int | float) else None,
+        frame=_int(frame, "frame") or 0,
+        kind=tuple((name, str(value)) for name, value in named.items() if value is not None),
     )
+
+
+def _pairs(kind: object) -> dict[str, object]:
+    """What tells frames apart, as the catalogue keeps it: a list of (name, value)."""
+    if isinstance(kind, Mapping):
+        return dict(kind)
+    return {str(pair["name"]): pair["value"] for pair in kind} if isinstance(kind, Sequence) else {}
 
 
 def _accepted(
     headers: Sequence[Row], apart: Mapping[int, tuple[Reason, str]], stacks: tuple[Stack, ...]
 ) -> SortedSeries:
-    places = {each.key: (stack.index, k) for stack in stacks for k, each in enumerate(stack.slices)}
+    places: dict[str, tuple[int, int]] = {}
+    for stack in stacks:
+        for k, each in enumerate(stack.slices):
+            places.setdefault(each.key, (stack.index, k))
     instances = []
     for index, row in enumerate(headers):
         key = str(row["instance_key"])
-        if index in apart:
-            instances.append(SortedInstance(key, *apart[index]))
-        elif key in places:
-            instances.append(SortedInstance(key, None, "", *places[key]))
-        else:
-            instances.append(SortedInstance(key, Reason.TOO_FEW_SLICES, "its stack is too short"))
-    return SortedSeries(None, "", stacks, tuple(instances))
+        instances.append(
+            SortedInstance(key, *apart[index]) if index in apart else SortedInstance(key, None, "", *places[key])
+        )
+    return SortedSeries(None, "; ".join(stack.detail for stack in stacks if stack.detail), stacks, tuple(instances))
 
 
 def _rejected(
@@ -244,30 +295,6 @@ def _most_common(found: Iterable[tuple[Reason, str]]) -> tuple[Reason, str]:
 
 def _matrix(row: Row) -> tuple[int, int, int]:
     return _int(row, "rows") or 0, _int(row, "columns") or 0, _int(row, "bits_allocated") or 16
-
-
-def _pixels(row: Row) -> int:
-    rows, columns, _ = _matrix(row)
-    return rows * columns
-
-
-def _growth(row: Row, spacing_mm: Sequence[float | None] | None) -> float:
-    """How many times more pixels the plane has at the target spacing."""
-    own = _floats(row, "pixel_spacing_mm")
-    if spacing_mm is None or len(own) != 2:
-        return 1.0
-    ratios = [have / want for have, want in zip(own, spacing_mm[1:], strict=True) if want]
-    return prod(ratios, start=1.0)
-
-
-def _slice_growth(headers: Sequence[Row], spacing_mm: Sequence[float | None] | None) -> float:
-    """How many times more slices there are at the target spacing: from the spread of the positions."""
-    positions = [_floats(row, "image_position_mm") for row in headers]
-    known = [position for position in positions if len(position) == 3]
-    if spacing_mm is None or not spacing_mm[0] or len(known) < 2:
-        return 1.0
-    spread = dist(*(tuple(pick(axis) for axis in zip(*known, strict=True)) for pick in (min, max)))
-    return max(spread / spacing_mm[0] + 1, 1) / len(known)
 
 
 def _text(row: Row, name: str) -> str:

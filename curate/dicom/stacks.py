@@ -1,230 +1,199 @@
-"""From slices in any order to stacks of parallel, evenly spaced slices.
+"""From slices in any order to stacks: parallel planes of one matrix, each at its own place in the patient.
 
-Positions and orientations alone decide (PS3.3 C.7.6.2): never the file order, SliceLocation, SliceThickness or the
-gantry tilt of the header. InstanceNumber is asked one thing only: whether slices are missing in a gap.
-
-Slices are counted from 1, along the normal, in every message.
+What a stack is, and in which order its slices lie, follows from positions and orientations alone (PS3.3 C.7.6.2).
+Gantry tilt, missing slices and uneven steps do not forbid a stack: true positions are kept, and ``Stack.flags`` tells.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from curate.dicom.planes import Slice, group_by_matrix, group_by_orientation, why_no_plane
+from curate.dicom.runs import JITTER_MM, Run, find_runs
 from curate.errors import Rejected
-from curate.geometry import Grid
+from curate.geometry import Grid, Placement
 from curate.reasons import Reason
 
-COSINE_TOLERANCE = 1e-3  # per direction cosine: planes of one stack
-UNIT_TOLERANCE = 5e-3  # length and perpendicularity of directions: printed with three decimals they are this far off
-JITTER_MM = 0.1  # of a position about the straight line through the stack
-REPEAT_MM = 0.05  # two slices nearer than this lie at one position
 TILT_DEGREES = 0.5  # between the line of positions and the normal
-PLANE_DEGREES = 70.0  # planes further apart are different views (sagittal and axial), not angled stacks
-SPACING_TOLERANCE = 1e-4  # relative, of pixel spacings
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """One image plane.
+class StackLimits:
+    """What a stack may be. ``maximum_missing``: share of its slices that are not there or cannot be read."""
 
-    ``position_mm``: centre of the first pixel, LPS. ``orientation``: direction in which the column index grows, then
-    the row index. ``spacing_mm``: between rows, between columns.
-    """
-
-    key: str
-    position_mm: tuple[float, float, float]
-    orientation: tuple[float, float, float, float, float, float]
-    spacing_mm: tuple[float, float]
-    rows: int
-    columns: int
-    instance_number: int | None = None
-    thickness_mm: float | None = None
+    minimum_slices: int = 1
+    maximum_gap_mm: float = 10.0
+    maximum_missing: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Parallel slices in the order of k, and the grid of the volume that they make, (slices, rows, columns)."""
+    """Parallel slices in the order of k, and where they lie.
+
+    k grows along row direction x column direction, so that (i, j, k) is right-handed. ``placement``: every slice at its
+    own position. ``grid``: the regular, upright lattice (slices, rows, columns) that they make, None when they make
+    none: its origin is the first slice's position, its k column (last - first) / (n - 1), its j and i columns the
+    header's directions times spacings; a single slice takes its thickness (1 mm if unknown) along the normal.
+    ``repeats``: further images at a slice's position, copies if their pixels are equal. ``missing``: index of the slice
+    below a hole -> slices that are not there. ``flags``, sorted: gantry_tilt, uneven_spacing, missing_slices,
+    single_slice, told_apart_by_NAME.
+    """
 
     index: int
     slices: tuple[Slice, ...]
-    grid: Grid
+    placement: Placement
+    grid: Grid | None
+    repeats: tuple[tuple[int, Slice], ...] = ()
+    missing: tuple[tuple[int, int], ...] = ()
+    flags: tuple[str, ...] = ()
+    detail: str = ""  # the flags in numbers
 
 
-def split_stacks(slices: Sequence[Slice], *, minimum_slices: int = 1) -> tuple[Stack, ...]:
-    """Split one series into stacks, each one orientation, one matrix and one spacing.
+@dataclass(frozen=True, slots=True)
+class SplitSeries:
+    """Stacks in order, and why the slices of no stack are in none: (key, frame) -> reason, detail."""
 
-    k grows along row direction x column direction, so that (i, j, k) is right-handed. The grid's origin is the first
-    slice's position, its k column (last - first) / (n - 1), its j and i columns the header's directions times
-    spacings; a single slice takes its thickness (1 mm if unknown) along the normal. A drift of the positions below
-    TILT_DEGREES stays in the affine. Stacks come from head to feet (position of the first slice along z, descending),
-    then by key. Parallel stacks with a gap between them are separate; stacks of fewer than ``minimum_slices`` are
-    left out.
+    stacks: tuple[Stack, ...]
+    apart: Mapping[tuple[str, int], tuple[Reason, str]]
 
-    Raises Rejected: MISSING_GEOMETRY, MIXED_ORIENTATION (views more than PLANE_DEGREES apart, or more orientations
-    than half the slices), MIXED_MATRIX, REPEATED_POSITION, GANTRY_TILT, SLICE_GAP, IRREGULAR_SPACING, TOO_FEW_SLICES
-    (nothing left). The result does not depend on the order of ``slices``.
+
+def split_stacks(slices: Sequence[Slice], limits: StackLimits | None = None) -> SplitSeries:
+    """Split one series into stacks, each one orientation, one matrix and one pixel spacing.
+
+    Images at one position are told apart by the tags in ``Slice.kind``. Parallel stacks with a gap between them are
+    separate. Stacks come from head to feet (position of the first slice along z, descending), then by key. Planes
+    without usable numbers, groups below ``minimum_slices``, and matrices that fewer slices have than another are set
+    apart. Raises Rejected when nothing is left, with the reason of most: MISSING_GEOMETRY, MIXED_ORIENTATION,
+    MIXED_MATRIX, TOO_FEW_SLICES; SLICE_GAP or IRREGULAR_SPACING when a stack goes beyond the limits. The result does
+    not depend on the order of ``slices``.
     """
-    ordered = sorted(slices, key=lambda each: each.key)
-    for each in ordered:
-        _check_plane(each)
-    groups = _group_by_orientation(ordered)
-    _check_orientations(groups, len(ordered))
-    runs = list(itertools.chain.from_iterable(_split_parallel(group) for group in groups))
-    kept = [run for run in runs if len(run) >= minimum_slices]
-    if not kept:
-        longest = max((len(run) for run in runs), default=0)
-        raise Rejected(Reason.TOO_FEW_SLICES, f"{longest} in the longest stack, {minimum_slices} needed")
-    kept.sort(key=lambda run: (-run[0].position_mm[2], run[0].key))
-    return tuple(Stack(index, tuple(run), _grid(run)) for index, run in enumerate(kept))
-
-
-def _check_plane(plane: Slice) -> None:
-    row, column = np.array(plane.orientation[:3]), np.array(plane.orientation[3:])
-    numbers = (*plane.position_mm, *plane.orientation, *plane.spacing_mm)
-    if not np.isfinite(numbers).all() or min(plane.spacing_mm) <= 0 or max(map(abs, plane.position_mm)) > 1e6:
-        raise Rejected(Reason.MISSING_GEOMETRY, "a position, orientation or spacing is not a usable number")
-    lengths = np.linalg.norm(row), np.linalg.norm(column)
-    if max(abs(length - 1) for length in lengths) > UNIT_TOLERANCE or abs(row @ column) > UNIT_TOLERANCE:
-        raise Rejected(Reason.MISSING_GEOMETRY, "row and column directions are not perpendicular unit vectors")
-
-
-def _group_by_orientation(slices: Iterable[Slice]) -> list[list[Slice]]:
-    """Greedy: a slice joins the first group whose first slice has the same directions within COSINE_TOLERANCE."""
-    groups: list[list[Slice]] = []
-    directions: list[NDArray[np.float64]] = []
-    for each in slices:
-        own = np.array(each.orientation)
-        for group, known in zip(groups, directions, strict=True):
-            if np.abs(own - known).max() <= COSINE_TOLERANCE:
-                group.append(each)
-                break
+    limits = limits or StackLimits()
+    apart: dict[tuple[str, int], tuple[Reason, str]] = {}
+    usable: list[Slice] = []
+    for each in sorted(slices, key=lambda each: (each.key, each.frame)):
+        if why := why_no_plane(each):
+            apart[each.key, each.frame] = (Reason.MISSING_GEOMETRY, why)
         else:
-            groups.append([each])
-            directions.append(own)
-    return groups
+            usable.append(each)
+    runs = _find_runs(usable, limits, apart)
+    if not runs:
+        raise Rejected(*_why_nothing(apart, limits))
+    runs.sort(key=lambda run: (-run.slices[0].position_mm[2], run.slices[0].key, run.slices[0].frame))
+    return SplitSeries(tuple(_stack(index, run, limits) for index, run in enumerate(runs)), apart)
 
 
-def _check_orientations(groups: Sequence[Sequence[Slice]], count: int) -> None:
-    if len(groups) > 1 and len(groups) > count / 2:
-        raise Rejected(Reason.MIXED_ORIENTATION, f"{len(groups)} orientations in {count} slices")
-    normals = [_normal(group[0]) for group in groups]
-    angles = [
-        float(np.degrees(np.arccos(np.clip(abs(one @ other), 0, 1))))
-        for one, other in itertools.combinations(normals, 2)
-    ]
-    if angles and max(angles) > PLANE_DEGREES:
-        raise Rejected(Reason.MIXED_ORIENTATION, f"views {max(angles):.0f} degrees apart in one series")
+def _find_runs(
+    slices: Sequence[Slice], limits: StackLimits, apart: dict[tuple[str, int], tuple[Reason, str]]
+) -> list[Run]:
+    by_orientation = group_by_orientation(slices)
+    kept: list[Run] = []
+    for group in by_orientation:
+        matrices = group_by_matrix(group)
+        for number, same in enumerate(matrices):
+            for run in find_runs(same):
+                if number == 0 and len(run.slices) >= limits.minimum_slices:
+                    kept.append(run)
+                    continue
+                reason, detail = _why_apart(run, number, matrices, len(by_orientation), len(slices))
+                for each in (*run.slices, *(extra for _, extra in run.repeats)):
+                    apart[each.key, each.frame] = (reason, detail)
+    return kept
 
 
-def _split_parallel(group: Sequence[Slice]) -> list[list[Slice]]:
-    """Slices of one orientation -> runs of even spacing, each in the order of k."""
-    _check_matrix(group)
-    normal = _normal(group[0])
-    heights = {each.key: float(np.array(each.position_mm) @ normal) for each in group}
-    run = sorted(group, key=lambda each: (heights[each.key], each.key))
-    if len(run) == 1:
-        return [run]
-    steps = np.diff([heights[each.key] for each in run])
-    _check_repeats(steps, len(run))
-    typical = float(np.median(steps))
-    breaks = [n for n, step in enumerate(steps) if step > max(1.5 * typical, typical + 2 * JITTER_MM)]
-    ends = [0, *(n + 1 for n in breaks), len(run)]
-    runs = [run[start:stop] for start, stop in itertools.pairwise(ends)]
-    for part in runs:
-        _check_tilt(part, normal)
-    irregular = not all(_is_even(part) for part in runs)
-    if irregular or any(abs(step - typical) > 2 * JITTER_MM for n, step in enumerate(steps) if n not in breaks):
-        raise Rejected(Reason.IRREGULAR_SPACING, _describe_steps(steps, typical))
-    if breaks and (min(map(len, runs)) < 2 or any(_is_missing(run, n, steps[n] / typical, typical) for n in breaks)):
-        raise Rejected(Reason.SLICE_GAP, _describe_gaps(steps, breaks, typical))
-    return runs
+def _why_apart(
+    run: Run, number: int, matrices: Sequence[Sequence[Slice]], orientations: int, count: int
+) -> tuple[Reason, str]:
+    if number > 0:
+        first, own = matrices[0][0], run.slices[0]
+        detail = f"{own.rows} x {own.columns} pixels beside {len(matrices[0])} of {first.rows} x {first.columns}"
+        if (own.rows, own.columns) == (first.rows, first.columns):
+            detail = f"pixel spacing {own.spacing_mm[0]:.4f} mm beside {first.spacing_mm[0]:.4f} mm"
+        return Reason.MIXED_MATRIX, detail
+    if orientations > max(1, count / 2):
+        return Reason.MIXED_ORIENTATION, f"{orientations} orientations in {count} slices"
+    return Reason.TOO_FEW_SLICES, f"a stack of {len(run.slices)}"
 
 
-def _check_matrix(group: Sequence[Slice]) -> None:
-    sizes = Counter((each.rows, each.columns) for each in group)
-    if len(sizes) > 1:
-        listed = ", ".join(f"{count} of {rows} x {columns}" for (rows, columns), count in sorted(sizes.items()))
-        raise Rejected(Reason.MIXED_MATRIX, listed)
-    spacings = np.array([each.spacing_mm for each in group])
-    if (np.ptp(spacings, axis=0) > SPACING_TOLERANCE * spacings.min(axis=0)).any():
-        low, high = spacings.min(), spacings.max()
-        raise Rejected(Reason.MIXED_MATRIX, f"pixel spacing from {low:.4f} to {high:.4f} mm")
+def _why_nothing(apart: Mapping[tuple[str, int], tuple[Reason, str]], limits: StackLimits) -> tuple[Reason, str]:
+    found = sorted(apart.values())
+    if not found:
+        return Reason.TOO_FEW_SLICES, "no images"
+    reason = max({reason for reason, _ in found}, key=lambda one: (sum(r is one for r, _ in found), one.value))
+    detail = max(detail for other, detail in found if other is reason)
+    needed = f", {limits.minimum_slices} needed" if reason is Reason.TOO_FEW_SLICES else ""
+    return reason, detail + needed
 
 
-def _check_repeats(steps: NDArray[np.float64], count: int) -> None:
-    repeats = int((steps <= REPEAT_MM).sum())
-    if repeats:
-        raise Rejected(Reason.REPEATED_POSITION, f"{count} images at {count - repeats} positions")
-
-
-def _check_tilt(run: Sequence[Slice], normal: NDArray[np.float64]) -> None:
-    """A steady drift across the plane: least squares of the in-plane offset against the height."""
-    if len(run) < 2:
-        return
-    positions = np.array([each.position_mm for each in run])
-    offsets = positions - positions.mean(axis=0)
-    heights = offsets @ normal
-    in_plane = offsets - np.outer(heights, normal)
-    slope = float(np.linalg.norm(heights @ in_plane / (heights @ heights)))
-    angle, drift = float(np.degrees(np.arctan(slope))), slope * float(np.ptp(heights))
+def _stack(index: int, run: Run, limits: StackLimits) -> Stack:
+    placement, grid = _place(run.slices)
+    gaps = placement.gaps_mm
+    holes = sum(count for _, count in run.missing)
+    notes: dict[str, str] = {}
+    if len(run.slices) == 1:
+        notes["single_slice"] = "one slice"
+    elif float(gaps.max()) > limits.maximum_gap_mm:
+        reason = Reason.SLICE_GAP if holes else Reason.IRREGULAR_SPACING
+        raise Rejected(reason, f"a gap of {gaps.max():.2f} mm, {limits.maximum_gap_mm:g} allowed")
+    if holes:
+        described = _describe_holes(run)
+        if holes > limits.maximum_missing * (len(run.slices) + holes):
+            raise Rejected(Reason.SLICE_GAP, described)
+        notes["missing_slices"] = described
+    if not run.is_even:
+        low, high = gaps.min(), gaps.max()
+        notes["uneven_spacing"] = f"distances from {low:.2f} to {high:.2f} mm, mostly {np.median(gaps):.2f} mm"
+    angle, drift = _tilt(placement)
     if angle > TILT_DEGREES and drift > 2 * JITTER_MM:
-        raise Rejected(Reason.GANTRY_TILT, f"positions lean {angle:.1f} degrees, {drift:.1f} mm over the stack")
+        notes["gantry_tilt"] = f"positions lean {angle:.1f} degrees, {drift:.1f} mm over the stack"
+    is_regular = notes.keys() <= {"single_slice"}
+    flags = {*notes, *(f"told_apart_by_{name}" for name in run.told_apart_by)}
+    detail = "; ".join(notes[name] for name in sorted(notes))
+    return Stack(
+        index=index,
+        slices=run.slices,
+        placement=placement,
+        grid=grid if is_regular else None,
+        repeats=run.repeats,
+        missing=run.missing,
+        flags=tuple(sorted(flags)),
+        detail=detail,
+    )
 
 
-def _is_even(run: Sequence[Slice]) -> bool:
-    """Every position within JITTER_MM of the line from first to last, evenly divided."""
-    positions = np.array([each.position_mm for each in run])
-    line = np.linspace(positions[0], positions[-1], len(run))
-    return bool(np.linalg.norm(positions - line, axis=1).max() <= JITTER_MM)
+def _describe_holes(run: Run) -> str:
+    first, count = run.missing[0]
+    total = sum(each for _, each in run.missing)
+    more = f", and {total - count} more" if total > count else ""
+    return f"{count} missing between slices {first + 1} and {first + 2}{more}"
 
 
-def _is_missing(run: Sequence[Slice], gap: int, ratio: float, typical: float) -> bool:
-    """Whether a gap is slices that are missing: a whole number of steps that the instance numbers skip as well.
-
-    Without instance numbers that count steadily along the stack there is no telling, and missing is assumed.
-    """
-    if abs(ratio - round(ratio)) * typical > 2 * JITTER_MM:
-        return False
-    numbers = [each.instance_number for each in run]
-    known = [number for number in numbers if number is not None]
-    if len(known) < len(numbers):
-        return True
-    counts = np.diff(known)
-    usual = Counter(counts.tolist()).most_common(1)[0][0]
-    is_steady = usual != 0 and sum(count == usual for count in counts) >= len(counts) / 2
-    return not is_steady or counts[gap] == usual * round(ratio)
+def tilt_degrees(placement: Placement) -> float:
+    """How far the line of positions leans from the normal of the planes; 0 for a single slice."""
+    return _tilt(placement)[0]
 
 
-def _describe_gaps(steps: NDArray[np.float64], breaks: Sequence[int], typical: float) -> str:
-    first = breaks[0]
-    more = f", and {len(breaks) - 1} more" if len(breaks) > 1 else ""
-    return f"between slices {first + 1} and {first + 2}: {steps[first]:.2f} mm, else {typical:.2f} mm{more}"
+def _tilt(placement: Placement) -> tuple[float, float]:
+    """Degrees and millimetres of a steady drift across the plane: least squares of the in-plane offset on height."""
+    if placement.shape[0] < 2:
+        return 0.0, 0.0
+    offsets = placement.origins_mm - placement.origins_mm.mean(axis=0)
+    heights = offsets @ placement.normal
+    in_plane = offsets - np.outer(heights, placement.normal)
+    slope = float(np.linalg.norm(heights @ in_plane / (heights @ heights)))
+    return float(np.degrees(np.arctan(slope))), slope * float(np.ptp(heights))
 
 
-def _describe_steps(steps: NDArray[np.float64], typical: float) -> str:
-    return f"distances from {steps.min():.2f} to {steps.max():.2f} mm, mostly {typical:.2f} mm"
-
-
-def _normal(plane: Slice) -> NDArray[np.float64]:
-    cross = np.cross(plane.orientation[:3], plane.orientation[3:])
-    normal: NDArray[np.float64] = cross / np.linalg.norm(cross)
-    return normal
-
-
-def _grid(run: Sequence[Slice]) -> Grid:
-    first, last = run[0], run[-1]
+def _place(slices: Sequence[Slice]) -> tuple[Placement, Grid]:
+    first, last, count = slices[0], slices[-1], len(slices)
+    origins = np.array([each.position_mm for each in slices])
+    across = np.array(first.orientation[:3]) * first.spacing_mm[1]
+    down = np.array(first.orientation[3:]) * first.spacing_mm[0]
+    thickness = first.thickness_mm if first.thickness_mm and first.thickness_mm > 0 else 1.0
+    shape = (count, first.rows, first.columns)
     affine = np.eye(4)
-    if len(run) > 1:
-        affine[:3, 0] = (np.array(last.position_mm) - np.array(first.position_mm)) / (len(run) - 1)
-    else:
-        affine[:3, 0] = _normal(first) * (first.thickness_mm if first.thickness_mm and first.thickness_mm > 0 else 1.0)
-    affine[:3, 1] = np.array(first.orientation[3:]) * first.spacing_mm[0]
-    affine[:3, 2] = np.array(first.orientation[:3]) * first.spacing_mm[1]
-    affine[:3, 3] = first.position_mm
-    return Grid(shape=(len(run), first.rows, first.columns), affine=affine)
+    affine[:3, 0] = (origins[-1] - origins[0]) / (count - 1) if last is not first else first.normal * thickness
+    affine[:3, 1], affine[:3, 2], affine[:3, 3] = down, across, origins[0]
+    return Placement(shape, origins, down, across, thickness), Grid(shape, affine)

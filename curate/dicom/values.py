@@ -6,6 +6,7 @@ Text of a hostile or foreign header must still fit an Arrow table, so undecodabl
 from __future__ import annotations
 
 import math
+import struct
 import warnings
 
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
@@ -75,6 +76,18 @@ def number(element: Element | None) -> float | None:
     """The first decimal string as a finite float, or None."""
     found = numbers(element)
     return found[0] if found else None
+
+
+def double(element: Element | None, *, is_little_endian: bool) -> float | None:
+    """The first value of a binary FD element as a finite float, or None; decimal strings are read where the VR says."""
+    if element is None:
+        return None
+    if element.vr in ("DS", "IS"):
+        return number(element)
+    if element.vr not in (None, "FD", "UN") or len(element.value) < 8:
+        return None
+    (found,) = struct.unpack_from("<d" if is_little_endian else ">d", element.value)
+    return float(found) if math.isfinite(found) else None
 
 
 def _decode_foreign(raw: bytes, character_set: Element) -> str:

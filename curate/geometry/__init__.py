@@ -7,7 +7,7 @@ from curate.geometry.grid import Affine, Grid, Points
 from curate.geometry.mapping import box_corners, patient_to_pixel, pixel_to_patient
 from curate.geometry.normalise import normalise
 from curate.geometry.onto import resample_onto
-from curate.geometry.orientation import orient, radiological_code
+from curate.geometry.orientation import axis_order, orient, radiological_code
 from curate.geometry.placement import Placement
 from curate.geometry.resample import resample
 
@@ -16,6 +16,7 @@ __all__ = [
     "Grid",
     "Placement",
     "Points",
+    "axis_order",
     "box_corners",
     "normalise",
     "orient",

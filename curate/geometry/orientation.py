@@ -41,10 +41,7 @@ def orient(array: NDArray[Any], grid: Grid, target: str = "radiological") -> tup
     """
     if array.shape != grid.shape:
         raise ValueError("array: its shape is not that of the grid")
-    code = radiological_code(grid) if target == "radiological" else _parse_code(target)
-    current = grid.axis_codes
-    present = [_AXIS_OF_LETTER[letter] for letter in current]
-    order = [present.index(_AXIS_OF_LETTER[letter]) for letter in code]
+    code, current, order = _target_code(grid, target), grid.axis_codes, axis_order(grid, target)
     is_flipped = [current[source] != letter for source, letter in zip(order, code, strict=True)]
 
     columns = grid.affine[:3, order].copy()
@@ -59,6 +56,17 @@ def orient(array: NDArray[Any], grid: Grid, target: str = "radiological") -> tup
     view = array.transpose(order)[tuple(slice(None, None, -1) if flip else slice(None) for flip in is_flipped)]
     k, j, i = (grid.shape[source] for source in order)
     return view, Grid((k, j, i), affine)
+
+
+def axis_order(grid: Grid, target: str = "radiological") -> tuple[int, int, int]:
+    """Which axis of ``grid`` becomes axis 0, 1 and 2 of what ``orient`` gives. Raises as ``orient`` does."""
+    present = [_AXIS_OF_LETTER[letter] for letter in grid.axis_codes]
+    k, j, i = (present.index(_AXIS_OF_LETTER[letter]) for letter in _target_code(grid, target))
+    return k, j, i
+
+
+def _target_code(grid: Grid, target: str) -> str:
+    return radiological_code(grid) if target == "radiological" else _parse_code(target)
 
 
 def _parse_code(target: str) -> str:

@@ -45,6 +45,16 @@ class Placement:
         if (np.diff(self.heights_mm) <= 0).any():
             raise ValueError("slices: they do not follow each other along the normal")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Placement) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple[object, ...]:
+        arrays = (self.origins_mm, self.down_mm, self.across_mm)
+        return (self.shape, self.thickness_mm, *(array.tobytes() for array in arrays))
+
     @staticmethod
     def of(grid: Grid) -> Placement:
         """The same slices, along axis 0, with every position written out; a sheared affine is a tilt."""

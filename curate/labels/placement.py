@@ -1,8 +1,8 @@
 """From a pixel that a radiologist marked to the patient and to the voxel, and back.
 
 A label names a study (2024: also a series), an InstanceNumber and pixels. The slices table says which slice of which
-stack that is; ``source_affine`` of the volume maps (slice, row, column) to LPS millimetres and ``affine`` from there to
-voxel indices (k, j, i). Whole pixel numbers are pixel centres (PS3.3 C.7.6.2).
+stack that is and where it lies in LPS millimetres; ``affine`` of the volume maps from there to voxel indices (k, j, i).
+Whole pixel numbers are pixel centres (PS3.3 C.7.6.2).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.geometry import Grid, box_corners, pixel_to_patient
+from curate.geometry import Grid, Placement, box_corners, pixel_to_patient
 from curate.geometry.mapping import index_to_pixel
 from curate.labels.issues import Issue, issues_table
 from curate.manifests.schemas import BOXES, POINTS
@@ -34,6 +34,7 @@ class SourcePixel:
     """A pixel of an acquired slice. ``distance_mm``: how far the point lies from the plane of that slice, signed."""
 
     instance_key: str
+    frame: int
     instance_number: int | None
     position_in_stack: int
     column: float
@@ -52,7 +53,7 @@ class _Slice:
 class _Volume:
     series_key: str
     stack: int
-    source: Grid
+    source: Placement
     grid: Grid
 
 
@@ -92,21 +93,17 @@ def source_of(point_index: Sequence[float], volume: Mapping[str, Any], slices: p
     """The nearest acquired slice and the pixel on it of a voxel index (k, j, i); ``volume`` is a row of VOLUMES.
 
     A point beyond the ends of the stack is given on its first or last slice: look at ``distance_mm``. Raises
-    ``ValueError`` when ``slices`` does not hold that slice.
+    ``ValueError`` when ``slices`` does not hold every slice of the volume.
     """
-    one = _volume(volume)
+    own = (pc.field("series_key") == volume["series_key"]) & (pc.field("stack") == volume["stack"])
+    rows = slices.filter(own).sort_by("position_in_stack").to_pylist()
+    one = _volume(volume, rows)
     pixel = index_to_pixel(one.source, one.grid, point_index)
     position = int(pixel.slice_index)
-    chosen = slices.filter(
-        (pc.field("series_key") == one.series_key)
-        & (pc.field("stack") == one.stack)
-        & (pc.field("position_in_stack") == position)
-    ).to_pylist()
-    if len(chosen) != 1:
-        raise ValueError(f"slices: {len(chosen)} rows for position {position} of the stack, expected 1")
     return SourcePixel(
-        instance_key=chosen[0]["instance_key"],
-        instance_number=chosen[0]["instance_number"],
+        instance_key=rows[position]["instance_key"],
+        frame=rows[position]["frame"] or 0,
+        instance_number=rows[position]["instance_number"],
         position_in_stack=position,
         column=float(pixel.column),
         row=float(pixel.row),
@@ -135,13 +132,20 @@ class _Places:
                 series_of[pair["study_key"]].add(pair["series_key"])
         held: dict[tuple[str, int], list[_Slice]] = defaultdict(list)
         wanted = pa.array(sorted({row["series_key"] for row in rows}), pa.string())
-        columns = ["series_key", "stack", "position_in_stack", "instance_key", "instance_number"]
-        for piece in slices.filter(pc.is_in(slices["series_key"], value_set=wanted)).select(columns).to_pylist():
+        columns = ["series_key", "stack", "position_in_stack", "instance_key", "instance_number", "image_position_mm"]
+        pieces: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        order = [("series_key", "ascending"), ("stack", "ascending"), ("position_in_stack", "ascending")]
+        own = slices.filter(pc.is_in(slices["series_key"], value_set=wanted)).select(columns).sort_by(order)
+        for piece in own.to_pylist():
             number = number_of.get((piece["series_key"], piece["stack"]))
-            if number is not None and piece["instance_number"] is not None:
+            if number is None:
+                continue
+            pieces[number].append(piece)
+            if piece["instance_number"] is not None:
                 one = _Slice(number, piece["position_in_stack"], piece["instance_key"])
                 held[rows[number]["study_key"], piece["instance_number"]].append(one)
-        return cls(tuple(map(_volume, rows)), held, series_of, frozenset(row["series_key"] for row in rows))
+        found = tuple(_volume(row, pieces[number]) for number, row in enumerate(rows))
+        return cls(found, held, series_of, frozenset(row["series_key"] for row in rows))
 
     def find(self, label: Label) -> _Slice | tuple[Reason, str]:
         """The one slice that a label names, or why there is none."""
@@ -205,7 +209,7 @@ def _place(
     return pa.Table.from_pylist([row for _, row in placed], schema=schema), issues_table(issues)
 
 
-def _in_frame(label: Label, source: Grid) -> bool:
+def _in_frame(label: Label, source: Placement) -> bool:
     """Every part of the label lies on the image; an image of n columns reaches from -0.5 to n - 0.5."""
     _, rows, columns = source.shape
     low, margin = -0.5 - FRAME_TOLERANCE, FRAME_TOLERANCE - 0.5
@@ -214,16 +218,20 @@ def _in_frame(label: Label, source: Grid) -> bool:
     return inside
 
 
-def _frame_detail(source: Grid) -> str:
+def _frame_detail(source: Placement) -> str:
     _, rows, columns = source.shape
     return f"the image has {columns} columns and {rows} rows"
 
 
-def _volume(row: Mapping[str, Any]) -> _Volume:
-    source = Grid(tuple(row["source_shape"]), np.reshape(row["source_affine"], (4, 4)))
-    return _Volume(
-        row["series_key"], row["stack"], source, Grid(tuple(row["shape"]), np.reshape(row["affine"], (4, 4)))
-    )
+def _volume(row: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> _Volume:
+    """``slices``: rows of SLICES of this volume, in the order of the stack."""
+    affine, shape = np.reshape(row["source_affine"], (4, 4)), tuple(row["source_shape"])
+    if [piece["position_in_stack"] for piece in slices] != list(range(shape[0])):
+        raise ValueError(f"slices: {len(slices)} rows for a stack of {shape[0]}")
+    origins = np.array([piece["image_position_mm"] for piece in slices], np.float64)
+    source = Placement(shape, origins, affine[:3, 1], affine[:3, 2], float(np.linalg.norm(affine[:3, 0])))
+    grid = Grid(tuple(row["shape"]), np.reshape(row["affine"], (4, 4)))
+    return _Volume(row["series_key"], row["stack"], source, grid)
 
 
 def _floats(rows: Iterable[Label], name: str) -> NDArray[np.float64]:

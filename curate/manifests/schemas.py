@@ -11,6 +11,21 @@ import pyarrow as pa
 AFFINE = pa.list_(pa.float64(), 16)
 TRIPLE = pa.list_(pa.float64(), 3)
 
+_FRAME = pa.struct(  # of a multi-frame object or a mosaic; lists are null where the header has no such numbers
+    [
+        ("frame", pa.int32()),  # from 0
+        ("image_position_mm", pa.list_(pa.float64())),
+        ("image_orientation", pa.list_(pa.float64())),
+        ("pixel_spacing_mm", pa.list_(pa.float64())),
+        ("slice_thickness_mm", pa.float64()),
+        ("rescale_slope", pa.float64()),
+        ("rescale_intercept", pa.float64()),
+        ("instance_number", pa.int64()),
+        ("kind", pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))),  # tells frames at a place apart
+        ("tile", pa.list_(pa.int32())),  # first row, first column, rows, columns in the mosaic
+    ]
+)
+
 _KEYS = [
     ("site", pa.string()),
     ("patient_key", pa.string()),
@@ -47,7 +62,13 @@ INSTANCES = pa.schema(  # catalogue: one row an instance, sorted by (series_key,
         ("burned_in_annotation", pa.string()),
         ("instance_number", pa.int64()),
         ("acquisition_number", pa.int64()),
+        ("temporal_position", pa.int64()),
         ("echo_time_ms", pa.float64()),
+        ("trigger_time_ms", pa.float64()),
+        ("inversion_time_ms", pa.float64()),
+        ("flip_angle_deg", pa.float64()),
+        ("b_value", pa.float64()),  # s/mm2
+        ("kernel_key", pa.string()),  # keyed digest of the convolution kernel
         ("rows", pa.int64()),
         ("columns", pa.int64()),
         ("number_of_frames", pa.int64()),
@@ -62,6 +83,7 @@ INSTANCES = pa.schema(  # catalogue: one row an instance, sorted by (series_key,
         ("image_orientation", pa.list_(pa.float64(), 6)),
         ("rescale_slope", pa.float64()),
         ("rescale_intercept", pa.float64()),
+        ("frames", pa.list_(_FRAME)),  # null: one frame, which the columns above describe
     ]
 )
 
@@ -90,6 +112,7 @@ VOLUMES = pa.schema(  # one row a volume (a stack of a series)
         *_KEYS,
         ("stack", pa.int32()),
         ("series_type", pa.string()),
+        ("levels", pa.list_(pa.string())),  # lumbar: l1_l2 .. l5_s1 inside it by the readers' points; null: unknown
         ("split", pa.string()),
         ("modality", pa.string()),
         ("uri", pa.string()),  # relative to the store or release
@@ -104,13 +127,18 @@ VOLUMES = pa.schema(  # one row a volume (a stack of a series)
         ("axis_codes", pa.string()),
         ("slice_axis", pa.int32()),  # the array axis along which slices were acquired
         ("source_shape", pa.list_(pa.int64(), 3)),  # (slices, rows, columns) as acquired
-        ("source_affine", AFFINE),
+        ("source_affine", AFFINE),  # slices evenly between first and last; the true place of each is in SLICES
+        ("gap_min_mm", pa.float64()),  # between neighbouring slices as acquired
+        ("gap_max_mm", pa.float64()),
+        ("missing_slices", pa.int64()),
+        ("tilt_deg", pa.float64()),  # of the line of positions from the normal of the planes
         ("intensity_min", pa.float64()),
         ("intensity_max", pa.float64()),
         ("intensity_mean", pa.float64()),
         ("intensity_p01", pa.float64()),
         ("intensity_p99", pa.float64()),
         ("flags", pa.list_(pa.string())),
+        ("detail", pa.string()),  # the flags of the stack in numbers
     ]
 )
 
@@ -120,6 +148,7 @@ SLICES = pa.schema(  # one row a source slice of a volume: the way back to what 
         ("stack", pa.int32()),
         ("position_in_stack", pa.int32()),  # first index of source_affine
         ("instance_key", pa.string()),
+        ("frame", pa.int32()),  # of a multi-frame object, from 0
         ("instance_number", pa.int64()),
         ("dicom", pa.string()),  # the de-identified file, relative to the store or release
         ("dicom_sha256", pa.string()),

@@ -27,11 +27,15 @@ from curate.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class SeriesDefect:
-    """A way in which a series is unusable. ``change`` works on the series, ``spoil`` on its files."""
+    """What is wrong with a series. ``change`` works on the series, ``spoil`` on its files.
+
+    ``flag``: the series is done nevertheless, and its volume says so.
+    """
 
     name: str
-    reason: Reason
+    reason: Reason | None = None
     outcome: str = "rejected"
+    flag: str | None = None
     also: tuple[Reason, ...] = ()  # codes that say the same of it as truly
     change: Callable[[AcquiredSeries], AcquiredSeries] | None = None
     spoil: Callable[[list[ImageFile]], list[ImageFile]] | None = None
@@ -116,20 +120,15 @@ def _burn_in(series: AcquiredSeries) -> AcquiredSeries:
 
 
 SERIES_DEFECTS = (
-    SeriesDefect("missing_slice", Reason.SLICE_GAP, spoil=_drop_slice),
-    SeriesDefect(
-        "truncated_file",
-        Reason.TRUNCATED_FILE,
-        also=(Reason.UNDECODABLE_PIXELS, Reason.IMPLAUSIBLE_HEADER, Reason.SLICE_GAP),
-        spoil=_cut_file,
-    ),
+    SeriesDefect("missing_slice", outcome="done", flag="missing_slices", spoil=_drop_slice),
+    SeriesDefect("truncated_file", outcome="done", flag="missing_slices", spoil=_cut_file),
     SeriesDefect("mixed_matrix", Reason.MIXED_MATRIX, change=_mix_matrix),
-    SeriesDefect("gantry_tilt", Reason.GANTRY_TILT, tilt_deg=14.0),
+    SeriesDefect("gantry_tilt", outcome="done", flag="gantry_tilt", tilt_deg=14.0),
     SeriesDefect("burned_in_annotation", Reason.BURNED_IN_ANNOTATION, outcome="quarantined", change=_burn_in),
     SeriesDefect("conflicting_instance", Reason.CONFLICTING_INSTANCE, change=_move_a_namesake),
     SeriesDefect("repeated_position", Reason.REPEATED_POSITION, change=_repeat_positions),
     SeriesDefect("missing_position", Reason.MISSING_GEOMETRY, change=_omit_position),
-    SeriesDefect("irregular_spacing", Reason.IRREGULAR_SPACING, also=(Reason.SLICE_GAP,), change=_stretch_half),
+    SeriesDefect("irregular_spacing", outcome="done", flag="uneven_spacing", change=_stretch_half),
 )
 
 

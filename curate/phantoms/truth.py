@@ -50,6 +50,7 @@ EXPECTED = pa.schema(  # what curation should say
         ("reason", pa.string()),  # null when done
         ("accepted_reasons", pa.list_(pa.string())),  # codes that say it as truly, the first one best
         ("defect", pa.string()),  # what was planted; null: nothing
+        ("flag", pa.string()),  # what a volume of the series says of itself
     ]
 )
 PLANTED = pa.schema(

@@ -71,7 +71,8 @@ def make_work(work: Work, seed: int, matrix: int, person: Person, truth: Truth) 
     """The study and all files that its archive gets, in their order; what is true of them is noted."""
     study, site, defect = _make_study(work, seed, matrix), work.site, work.defect
     broken = _broken_series(work)
-    unsound = frozenset({study.series[broken].name}) if defect else frozenset()
+    is_moved = defect is not None and not defect.tilt_deg  # a tilted series is one like any other, on other planes
+    unsound = frozenset({study.series[broken].name}) if is_moved else frozenset()
     note_study(truth, study, site, person, unsound=unsound)
     files: list[ImageFile] = []
     planted: list[Planted] = []
@@ -117,11 +118,11 @@ def _broken_series(work: Work) -> int:
 
 
 def _expect(truth: Truth, study: Study, series: AcquiredSeries, site: Site, defect: SeriesDefect | None) -> None:
-    reasons = [defect.reason.value, *(reason.value for reason in defect.also)] if defect else []
+    reasons = [reason.value for reason in (defect.reason, *defect.also) if reason] if defect else []
     truth.note(
         "expected", study=study.name, series=series.name, site=site.name,
-        outcome=defect.outcome if defect else "done", reason=defect.reason.value if defect else None,
-        accepted_reasons=reasons, defect=defect.name if defect else None,
+        outcome=defect.outcome if defect else "done", reason=reasons[0] if reasons else None,
+        accepted_reasons=reasons, defect=defect.name if defect else None, flag=defect.flag if defect else None,
     )  # fmt: skip
 
 

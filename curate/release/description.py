@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from curate.deid.profile import Profile
+from curate.deid.decisions import Decisions
+from curate.deid.profile import SECONDARY_CAPTURE, Profile
 from curate.deid.pseudonyms import Pseudonyms
 from curate.errors import Misconfigured
+from curate.release.promises import decided_attributes
 
 TASKS = ("cervical", "lumbar")
 SPLITS = ("train", "validation", "test")
@@ -31,7 +33,11 @@ class DeidentificationStatement:
     edition: str  # of PS3.15 Table E.1-1
     options: tuple[tuple[str, str], ...]
     key_fingerprint: str  # "" where the profile needs no key
-    overrides: tuple[tuple[str, str], ...] = ()  # attribute, what a site wants instead
+    overrides: tuple[tuple[str, str], ...] = ()  # attribute, what all sites want instead
+    site_overrides: tuple[tuple[str, str, str], ...] = ()  # site as the tables name it, attribute, what it wants
+    allow: tuple[str, ...] = ()  # kinds of objects that are refused otherwise
+    decided: tuple[tuple[str, str], ...] = ()  # attributes of which a person kept or cleaned single values
+    decisions: str = ""  # keyed digest of what that person decided; "" where nobody did
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +78,32 @@ class ReleaseDescription:
 
 
 def state(
-    profile: Profile, pseudonyms: Pseudonyms, site_profiles: Mapping[str, Profile] | None = None
+    profile: Profile,
+    pseudonyms: Pseudonyms,
+    site_profiles: Mapping[str, Profile] | None = None,
+    decisions: Decisions | None = None,
 ) -> DeidentificationStatement:
-    """What to say of a run under this profile and key. ``site_profiles``: of sites that decide otherwise."""
-    key = "" if profile.keeps_ids else pseudonyms.fingerprint
-    overrides = [(one.tag, one.choice) for one in profile.overrides]
-    for site, own in sorted((site_profiles or {}).items()):
-        overrides += [(f"{one.tag} at {site}", one.choice) for one in own.overrides if one not in profile.overrides]
-    return DeidentificationStatement(profile.name, profile.edition, profile.codes, key, tuple(overrides))
+    """What to say of a run under this profile and key.
+
+    ``site_profiles``: of sites that decide otherwise; ``decisions``: of a person on single values.
+    """
+    marks = [] if decisions is None else [(path, mark) for (path, _, _), mark in decisions.rows.items()]
+    return DeidentificationStatement(
+        profile.name,
+        profile.edition,
+        profile.codes,
+        "" if profile.keeps_ids else pseudonyms.fingerprint,
+        tuple((one.tag, one.choice) for one in profile.overrides),
+        tuple(
+            (site, one.tag, one.choice)
+            for site, own in sorted((site_profiles or {}).items())
+            for one in own.overrides
+            if one not in profile.overrides
+        ),
+        (SECONDARY_CAPTURE,) if profile.allows_captures else (),
+        decided_attributes(marks),
+        "" if decisions is None else pseudonyms.digest(decisions.content(), "decisions"),
+    )
 
 
 def describe(description: ReleaseDescription, statement: DeidentificationStatement) -> dict[str, Any]:
@@ -91,5 +115,8 @@ def describe(description: ReleaseDescription, statement: DeidentificationStateme
             **asdict(statement),
             "options": [list(option) for option in statement.options],
             "overrides": [list(override) for override in statement.overrides],
+            "site_overrides": [list(override) for override in statement.site_overrides],
+            "allow": list(statement.allow),
+            "decided": [list(choice) for choice in statement.decided],
         },
     }

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.deid.leaks import check_header
-from curate.deid.profile import Profile, load_profile
-from curate.deid.verification import check_output
-from curate.deid.verification.claims import Overrides, read_overrides
+from curate.deid.verification import Checked, Rule
+from curate.deid.verification.claims import Overrides
+from curate.deid.verification.crew import Apart, Crashed
+from curate.deid.verification.tasks import check_alone
 from curate.errors import Misconfigured
 from curate.release.arrays import is_shard, iterate_voxels, json_text
 from curate.release.card import constant_lines
@@ -23,20 +24,27 @@ from curate.release.findings import Finding, Kind
 from curate.release.instances import Ids, read_ids
 from curate.release.leakage import LeakCheck, leak_findings
 from curate.release.parquet import iterate_text
+from curate.release.promises import Promise, Promises
 from curate.release.reading import FileRead, read_once
 
 ABOUT, CARD = "release.json", "README.md"
+_TABLES = "manifests/"
 _RAW = "its bytes"
+
+SecondReader = Apart[tuple[bytes, str, Overrides], Checked]
+SECOND_READER: SecondReader = Apart(check_alone)
+"""A process for GDCM, which a hostile file can crash; started with the first image and replaced when it dies."""
 
 
 class Inspector:
-    """Inspects the files of one release, ``release.json`` first, since it says which profile headers must keep.
+    """Inspects the files of one release: ``release.json`` first, since it says which rules headers must keep, then
+    the tables, which say of which site an image is, then all others.
 
     ``files``: path -> (sha256, bytes); ``instances``, ``tables`` (by name), ``texts`` (CSV, card, list of digests) and
     ``about`` (release.json) are what could be read; ``findings`` is what is wrong with single files.
     """
 
-    def __init__(self, root: Path, leaks: LeakCheck) -> None:
+    def __init__(self, root: Path, leaks: LeakCheck, reader: SecondReader = SECOND_READER) -> None:
         self.files: dict[str, tuple[str, int]] = {}
         self.instances: dict[str, Ids] = {}
         self.tables: dict[str, pa.Table] = {}
@@ -45,9 +53,14 @@ class Inspector:
         self.findings: list[Finding] = []
         self._root = root
         self._leaks = leaks
-        self._profile: Profile | None = None
-        self._overrides: Overrides = {}
-        self._codes: frozenset[str] = frozenset()
+        self._reader = reader
+        self._promises: Promises | None = None
+        self._sites: dict[str, str] | None = None  # by series key; made when first asked
+
+    @staticmethod
+    def order(path: str) -> tuple[bool, bool, str]:
+        """Key to sort paths by, so that what explains others is inspected before them."""
+        return path != ABOUT, not path.startswith(_TABLES), path
 
     def inspect(self, path: str) -> None:
         """Read a file once. Raises ``OSError`` when it cannot be read."""
@@ -88,20 +101,32 @@ class Inspector:
     def _inspect_parquet(self, path: str, read: FileRead) -> None:
         parquet = pq.ParquetFile(self._root / path if read.content is None else io.BytesIO(read.content))
         self._search(path, "its columns", iterate_text(parquet))
-        if path == f"manifests/{Path(path).name}":
+        if path == f"{_TABLES}{Path(path).name}":
             self.tables[Path(path).stem] = parquet.read()
 
     def _inspect_dicom(self, path: str, content: bytes) -> None:
-        self.instances[path] = read_ids(content)
-        if self._profile is not None:
-            rules = check_header(content, self._profile)
+        ids = self.instances[path] = read_ids(content)
+        if self._promises is not None:
+            promise = self._promises.at(self._site_of(ids.series_uid))
+            rules = check_header(content, promise.profile)
             self.findings.extend(Finding(path, Kind.HEADER, rule) for rule in rules)
-            self._read_again(path, content)
+            self._read_again(path, content, promise)
 
-    def _read_again(self, path: str, content: bytes) -> None:
+    def _site_of(self, series: str) -> str:
+        if self._sites is None:
+            table = self.tables.get("series")
+            columns = [] if table is None else [table[name].to_pylist() for name in ("series_key", "site")]
+            self._sites = dict(zip(*columns, strict=True)) if columns else {}
+        return self._sites.get(series) or ""
+
+    def _read_again(self, path: str, content: bytes, promise: Promise) -> None:
         """The second reader, which shares no table and no parser with the writer."""
-        checked = check_output(content, path, self._overrides)
-        if not checked.is_unreadable and checked.stated != self._codes:
+        try:
+            checked = self._reader.ask((content, path, promise.overrides))
+        except Crashed:
+            self.findings.append(Finding(path, Kind.HEADER, f"{Rule.CRASHED.value}: {Rule.CRASHED.text}"))
+            return
+        if not checked.is_unreadable and checked.stated != promise.codes:
             self.findings.append(Finding(path, Kind.HEADER, "(0012,0064) states other options than the release does"))
         for one in checked.findings:
             words = (one.where, f"{one.rule.value}:", one.rule.text, one.detail)
@@ -115,13 +140,9 @@ class Inspector:
         statement = about.get("deidentification")
         if "split" in about:  # the private folder holds no DICOM
             return
-        if isinstance(statement, dict):
-            self._codes = frozenset(str(option[0]) for option in statement.get("options", ()))
         try:
-            if isinstance(statement, dict):
-                self._overrides = read_overrides(f"{tag}={choice}" for tag, choice in statement.get("overrides", ()))
-            self._profile = load_profile(str(statement.get("profile")) if isinstance(statement, dict) else "")
-        except Misconfigured:
+            self._promises = Promises(statement if isinstance(statement, dict) else {})
+        except (Misconfigured, ValueError, TypeError):
             self.findings.append(Finding(ABOUT, Kind.HEADER, "its de-identification profile is not known"))
 
     def _search(self, path: str, where: str, pieces: Iterable[bytes], *, opaque: bool = False) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-_WANTED = ["PatientID", "StudyInstanceUID", "SOPInstanceUID"]
+_WANTED = ["PatientID", "StudyInstanceUID", "SOPInstanceUID", "SeriesInstanceUID"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Ids:
     patient_id: str
     study_uid: str
     instance_uid: str
+    series_uid: str = ""
 
 
 def read_ids(content: bytes) -> Ids:

@@ -28,7 +28,7 @@ def state_privacy(
         profile=deidentification["profile"],
         edition=deidentification["edition"],
         options=[(code, meaning) for code, meaning in deidentification["options"]],
-        overrides=[(tag, choice) for tag, choice in deidentification.get("overrides", ())],
+        overrides=_decided_otherwise(deidentification),
         key_fingerprint=deidentification["key_fingerprint"],
         exclusions=tables["exclusions"].to_pylist(),
         anonymity=_figures(tables, suppressed),
@@ -52,6 +52,17 @@ def check_privacy(
         yield Finding(_ABOUT, Kind.NUMBER, "what it says about privacy is not what the tables say")
     if texts.get(STATEMENT) != render_statement(true, title=str(about["title"])):
         yield Finding(STATEMENT, Kind.NUMBER, "it does not say what the tables say")
+
+
+def _decided_otherwise(deidentification: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what it is about, the decision), as the page lists them."""
+    rows = [(tag, choice) for tag, choice in deidentification.get("overrides", ())]
+    rows += [(f"{tag} at {site}", choice) for site, tag, choice in deidentification.get("site_overrides", ())]
+    rows += [(f"single values of {tag}", choice) for tag, choice in deidentification.get("decided", ())]
+    rows += [(f"objects of the kind {kind}", "let in") for kind in deidentification.get("allow", ())]
+    if deidentification.get("decisions"):
+        rows.append(("values that a person marked", f"decisions with the keyed digest {deidentification['decisions']}"))
+    return rows
 
 
 def _check_files(tables: Mapping[str, pa.Table]) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ def verify_release(
     leaks = LeakCheck(None if identifiers is None else LeakScanner(searchable(identifiers)))
     inspector = Inspector(path, leaks)
     done = 0
-    for number, name in enumerate(sorted(sizes, key=lambda name: (name != ABOUT, name)), start=1):
+    for number, name in enumerate(sorted(sizes, key=Inspector.order), start=1):
         inspector.inspect(name)
         done += sizes[name]
         if progress:

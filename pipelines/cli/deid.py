@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
-from pipelines.cli.console import console, notes
+from pipelines.cli.console import console
 from pipelines.cli.deid_crosswalk import crosswalk, reveal
 from pipelines.cli.deid_explain import explain
+from pipelines.cli.deid_run import run
 from pipelines.cli.deid_values import values
 from pipelines.cli.exits import EXIT_FOUND, Verbs
+from pipelines.cli.progress import counting
 
 Source = Annotated[Path, typer.Argument(help="What was given: a folder, zip, tar or tar.gz.", metavar="SOURCE")]
 Output = Annotated[Path, typer.Argument(help="The folder of what was written.", metavar="OUTPUT")]
@@ -26,6 +25,9 @@ Key = Annotated[
 ProfileName = Annotated[str | None, typer.Option("--profile", help="The profile that every object must state.")]
 Override = Annotated[
     list[str] | None, typer.Option("--override", help='What the site decided, as in the spec: "(0008,1010)=keep".')
+]
+DecisionsFile = Annotated[
+    Path | None, typer.Option("--decisions", help="The decisions of the values page that the run was given.")
 ]
 Out = Annotated[Path | None, typer.Option("--report", help="Write the whole report here as JSON.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
@@ -46,6 +48,7 @@ def verify(
     key: Key = None,
     profile: ProfileName = None,
     override: Override = None,
+    decisions: DecisionsFile = None,
     report: Out = None,
     workers: Workers = 2,
     no_dciodvfy: NoValidity = False,
@@ -53,21 +56,25 @@ def verify(
     """Check every file of OUTPUT against SOURCE with a second reader that shares no code and no table with the writer.
 
     Every element at every depth, pixels, UIDs, dates, references, patients, validity, and a search of every byte for
-    everything in the source that identifies. Exit code 1 and a list when something is wrong.
+    everything in the source that identifies. Archives in a folder are opened, as `curate deid run` does. Exit code 1
+    and a list when something is wrong.
     """
     from curate.deid import load_profile
+    from curate.deid.decisions import read_decisions
     from curate.deid.verification import verify_tree
     from curate.deid.verification.claims import read_overrides
+    from pipelines.deidentify import archives_in
 
     codes = None if profile is None else frozenset(code for code, _ in load_profile(profile).codes)
     overrides = read_overrides(override or ())
     with counting() as count:
         result = verify_tree(
-            [source],
+            list(archives_in([source])),
             output,
             key=key,
             codes=codes,
             overrides=overrides,
+            decisions=None if decisions is None else read_decisions(decisions),
             workers=workers,
             validity=not no_dciodvfy,
             progress=count,
@@ -81,17 +88,7 @@ def verify(
         raise typer.Exit(EXIT_FOUND)
 
 
-@contextmanager
-def counting() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each step on a terminal, silence elsewhere."""
-    if not notes.is_terminal:
-        yield lambda what, done, total: None
-        return
-    with Progress(console=notes) as progress:
-        tasks = {what: progress.add_task(what, total=None) for what in ("comparing", "searching")}
-        yield lambda what, done, total: progress.update(tasks[what], completed=done, total=total)
-
-
+deid.command("run")(run)
 deid.command("explain")(explain)
 deid.command("values")(values)
 deid.command("crosswalk")(crosswalk)

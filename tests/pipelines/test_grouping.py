@@ -30,7 +30,8 @@ def simple(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     return run_hand_made(folder)
 
 
-SORTING = {"modality": "CT", "assumed_at": ["bare"], "minimum_slices": 3}
+LIMITS = {"minimum_slices": 3, "maximum_gap_mm": 10.0, "maximum_missing": 0.2}
+SORTING = {"modality": "CT", "assumed_at": ["bare"], "limits": LIMITS}
 
 
 def test_rows_of_one_series_make_one_stack(simple: Curated) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from curate.deid import Keyed, PublicIds
+from curate.manifests import table_bytes
 from curate.manifests.schemas import INSTANCES
 from pipelines.keying import ids_from_path, keyed_instance
 
@@ -101,9 +104,58 @@ def test_no_free_text_of_a_header_reaches_the_catalogue() -> None:
         "manufacturer_model_name": "DOE",
         "patient_sex": "DOE",
         "convolution_kernel": "DOE",
+        "frames": [
+            {
+                "frame": 0,
+                "kind": {
+                    **dict.fromkeys(("image_type", "complex_component", "stack_id", "convolution_kernel"), "DOE"),
+                    "echo_time_ms": "DOE",
+                },
+            }
+        ],
     }
     row = keyed_instance({**HEADER, **texts}, site="a", layout=None, pseudonyms=KEY)
     assert "DOE" not in str(row)
+
+
+def test_kernels_are_told_apart_by_a_digest_that_only_the_key_gives() -> None:
+    def key_of(kernel: str | None, key: Keyed = KEY) -> Any:
+        return keyed_instance({**HEADER, "convolution_kernel": kernel}, site="a", layout=None, pseudonyms=key)[
+            "kernel_key"
+        ]
+
+    assert key_of("BONE") == key_of("BONE") != key_of("SOFT")
+    assert key_of("BONE") != key_of("BONE", Keyed(bytes(32)))
+    assert key_of(None) is None
+
+
+def test_frames_keep_numbers_and_known_words_and_survive_the_table() -> None:
+    kind = {"echo_time_ms": "2.5", "diffusion_direction": "0.0\\-0.6\\8e-05", "image_type": "ORIGINAL\\DOE"}
+    frame = {
+        "frame": 1,
+        "image_position_mm": [1.0, 2.0, 3.0],
+        "image_orientation": None,
+        "pixel_spacing_mm": None,
+        "slice_thickness_mm": None,
+        "rescale_slope": 2.0,
+        "rescale_intercept": None,
+        "instance_number": 2,
+        "kind": {**kind, "stack_id": "1", "complex_component": "PHASE"},
+        "tile": [0, 4, 4, 4],
+    }
+    others = [{**frame, "frame": 2, "image_position_mm": None, "tile": None, "kind": {}}]
+    rows = [
+        keyed_instance({**HEADER, "frames": frames}, site="a", layout=None, pseudonyms=KEY)
+        for frames in ([frame, *others], None)
+    ]
+    table = pa.Table.from_pylist(rows, schema=INSTANCES)
+    first, second = pq.read_table(pa.BufferReader(table_bytes(table)))["frames"].to_pylist()
+    assert second is None
+    pairs = {pair["name"]: pair["value"] for pair in first[0].pop("kind")}
+    assert pairs.pop("stack_key") == KEY.digest(b"1", "stack_key")[:16]
+    assert pairs == {**kind, "image_type": "ORIGINAL\\OTHER", "complex_component": "PHASE"}
+    assert first[0] == {name: value for name, value in frame.items() if name != "kind"}
+    assert (first[1]["image_position_mm"], first[1]["tile"], first[1]["kind"]) == (None, None, [])
 
 
 def test_an_id_that_stays_and_is_no_plain_name_is_no_id() -> None:

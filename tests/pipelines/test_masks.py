@@ -106,4 +106,4 @@ def test_a_damaged_mask_is_named_among_the_label_issues_and_its_volume_is_built(
     assert found.balance.done == cervical.balance.done
     issues = [row for row in found.manifest("label_issues").to_pylist() if row["table"] == "masks"]
     assert [(row["reason"], keys[row["study_key"]]) for row in issues] == [("mask_unreadable", study)]
-    assert study not in {keys[row["study_key"]] for row in found.manifest("objects").to_pylist()}
+    assert study not in {keys.get(row["study_key"]) for row in found.manifest("objects").to_pylist()}

@@ -30,7 +30,8 @@ def truth_of(curated: Curated) -> dict[tuple[str, int], dict[str, Any]]:
 
 def test_the_acquired_grid_is_the_one_that_the_scene_was_sampled_on(curated: Curated) -> None:
     truth = truth_of(curated)
-    volumes = curated.manifest("volumes").to_pylist()
+    sound = {series for series, _ in truth}
+    volumes = [row for row in curated.manifest("volumes").to_pylist() if row["series_key"] in sound]
     assert len(volumes) == len(truth)
     for row in volumes:
         shape, affine = row["source_shape"], affine_of(row, "source_affine")
@@ -50,7 +51,8 @@ def test_boxes_lie_where_they_were_drawn_and_lead_back_to_their_pixels(cervical:
     for row in cervical.truth("landmarks"):
         if row["kind"] == "box":
             planted.setdefault((key(row["study"]), row["instance_number"]), []).append(np.array(row["point_mm"]))
-    boxes = cervical.manifest("boxes").to_pylist()
+    sound = {series for series, _ in truth_of(cervical)}
+    boxes = [box for box in cervical.manifest("boxes").to_pylist() if box["series_key"] in sound]
     assert boxes
     volumes = cervical.by_series("volumes")
     slices = cervical.manifest("slices")
@@ -75,7 +77,8 @@ def test_points_lie_where_they_were_set_and_lead_back_to_their_pixels(lumbar: Cu
         for row in lumbar.truth("landmarks")
         if row["kind"] == "point"
     }
-    points = lumbar.manifest("points").to_pylist()
+    sound = {series for series, _ in truth_of(lumbar)}
+    points = [point for point in lumbar.manifest("points").to_pylist() if point["series_key"] in sound]
     assert len(points) > 50
     volumes = {(row["series_key"], row["stack"]): row for row in lumbar.manifest("volumes").to_pylist()}
     slices = lumbar.manifest("slices")
@@ -138,7 +141,7 @@ def test_volumes_are_what_dcm2niix_makes_of_the_same_files(curated: Curated, tmp
     compared = 0
     slices = curated.manifest("slices")
     for row in curated.manifest("volumes").to_pylist():
-        if compared >= 6 or row["series_type"] == "Axial T2":
+        if compared >= 6 or row["series_type"] == "Axial T2" or row["flags"]:
             continue
         chosen = slices.filter((pc.field("series_key") == row["series_key"]) & (pc.field("stack") == row["stack"]))
         files = [Path(curated.workspace.store.url, key) for key in chosen["dicom"].to_pylist()]

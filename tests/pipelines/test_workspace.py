@@ -95,9 +95,8 @@ def test_a_key_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest
 
 
 def test_an_unknown_profile_is_refused_by_name(tmp_path: Path) -> None:
-    spec = read_spec(changed(tmp_path, "[deid]", '[deid]\nprofile = "thorough"'))
     with pytest.raises(Misconfigured, match="thorough"):
-        open_workspace(spec)
+        read_spec(changed(tmp_path, "[deid]", '[deid]\nprofile = "thorough"'))
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,11 @@ _ARGUMENTS = (
 )
 
 
-def is_installed() -> bool:
-    return shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
+def find_program(name: str) -> str:
+    """Fails the test, and does not skip it: a page that nobody opened is not tested."""
+    found = shutil.which(name)
+    assert found is not None, f"{name} is missing: apt-get install chromium chromium-driver (Debian packages)"
+    return found
 
 
 @contextmanager
@@ -34,13 +37,13 @@ def open_page(page: Path, folder: Path) -> Iterator[Chrome]:
     downloads = folder / "downloads"
     downloads.mkdir(parents=True)
     options = ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
+    options.binary_location = find_program("chromium")
     for argument in (*_ARGUMENTS, f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(argument)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.unhandled_prompt_behavior = "accept"  # leaving a page with marks that were not saved
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = Chrome(options=options, service=ChromeService(executable_path=shutil.which("chromedriver")))
+    browser = Chrome(options=options, service=ChromeService(executable_path=find_program("chromedriver")))
     try:
         browser.get(page.as_uri())
         yield browser

@@ -57,7 +57,7 @@ def digests(store: Path) -> Mapping[str, str]:
     return {
         path.relative_to(store).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(store.rglob("*"))
-        if path.is_file() and path.relative_to(store).parts[0] not in ("ledger", "events")
+        if path.is_file() and path.relative_to(store).parts[0] not in ("ledger", "events", "release")
     }
 
 

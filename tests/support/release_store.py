@@ -8,6 +8,7 @@ label row.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 from curate.deid.audit_chain import audit_row
 from curate.deid.engine import deidentify_bytes
 from curate.deid.identifiers import Identifier
-from curate.deid.profile import load_profile
+from curate.deid.profile import Profile, load_profile
 from curate.deid.pseudonyms import Keyed
 from curate.geometry import Grid
 from curate.manifests import schemas
@@ -46,13 +47,21 @@ class Made:
     statement: DeidentificationStatement
 
 
-def make_store(root: Path, task: str, *, series_of_study: int = 1) -> Made:
-    """Cervical studies have ``series_of_study`` series, lumbar ones the three of the challenge."""
-    maker = _Maker(LocalStore(root), task, series_of_study if task == "cervical" else len(LUMBAR_SERIES))
+def make_store(
+    root: Path, task: str, *, series_of_study: int = 1, site_overrides: Mapping[str, Mapping[str, str]] | None = None
+) -> Made:
+    """Cervical studies have ``series_of_study`` series, lumbar ones the three of the challenge.
+
+    ``site_overrides``: by site, attribute -> what it wants, as a spec says it.
+    """
+    profile = load_profile("basic")
+    sites = {site: profile.with_overrides(choices) for site, choices in (site_overrides or {}).items()}
+    series = series_of_study if task == "cervical" else len(LUMBAR_SERIES)
+    maker = _Maker(LocalStore(root), task, series, sites)
     for patient in range(7):
         maker.add_patient(patient)
-    profile = load_profile("basic")
-    return Made(maker.store, maker.tables(), frozenset(maker.identifiers), describe(task), state(profile, PSEUDONYMS))
+    statement = state(profile, PSEUDONYMS, sites)
+    return Made(maker.store, maker.tables(), frozenset(maker.identifiers), describe(task), statement)
 
 
 def describe(task: str, *, version: str = "1.0.0", title: str = "Six synthetic spines") -> ReleaseDescription:
@@ -69,8 +78,8 @@ def describe(task: str, *, version: str = "1.0.0", title: str = "Six synthetic s
 
 
 class _Maker:
-    def __init__(self, store: LocalStore, task: str, series: int) -> None:
-        self.store, self.task, self.series = store, task, series
+    def __init__(self, store: LocalStore, task: str, series: int, sites: Mapping[str, Profile]) -> None:
+        self.store, self.task, self.series, self.sites = store, task, series, sites
         self.identifiers: set[Identifier] = set()
         self.rows: dict[str, list[dict[str, Any]]] = {
             name: []
@@ -152,7 +161,8 @@ class _Maker:
 
     def _add_slice(self, patient: int, uid: str, k: int, pixels: np.ndarray, series: dict[str, str]) -> None:
         raw = _dicom(patient, uid, k, pixels, self._modality)
-        result = deidentify_bytes(raw, load_profile("basic"), PSEUDONYMS, site=series["site"])
+        profile = self.sites.get(series["site"]) or load_profile("basic")
+        result = deidentify_bytes(raw, profile, PSEUDONYMS, site=series["site"])
         self.identifiers |= result.identifiers
         instance = PSEUDONYMS.uid(f"{uid}.{k + 1}")
         key = f"dicom/{series['study_key']}/{series['series_key']}/0123456789abcdef/{instance}.dcm"
@@ -209,6 +219,7 @@ def _dicom(patient: int, series_uid: str, k: int, pixels: np.ndarray, modality: 
     image.PatientBirthDate = f"19{40 + patient}0312"
     image.PatientSex = "O"
     image.AccessionNumber = f"ACC77{patient:04d}"
+    image.InstitutionName = "Hospital of the Seven Bridges"
     image.StudyDate = image.SeriesDate = image.ContentDate = "20210405"
     image.StudyTime = image.ContentTime = "101112"
     image.InstanceNumber = k + 1

@@ -184,7 +184,8 @@
   });
   for (const id of ["search", "group", "class", "equipment", "marked"]) {
     at(id).addEventListener("input", refresh);
-    at(id).addEventListener("change", refresh);
+    // not for the search: its change comes with the click on a mark, and would redraw the row under it
+    if (id !== "search") at(id).addEventListener("change", refresh);
   }
   for (const mark of MARKS) at(`all-${mark}`).addEventListener("click", () => markAll(mark));
   at("all-none").addEventListener("click", () => markAll(""));

@@ -7,30 +7,40 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from curate.deid.verification.reading import Contents
+from curate.deid.decisions import Decisions
+from curate.deid.verification.entries import Contents
 from curate.deid.verification.standard import FULL_DATES, KEEP_UIDS
 from curate.errors import Misconfigured
 
 Private: TypeAlias = tuple[int, str, int]  # group, creator, number in the block
+Marks: TypeAlias = Mapping[tuple[str, str], str]
+"""What a person decided about single values: (path of tags, text in the source) -> keep, clean or remove."""
 Overrides: TypeAlias = Mapping[int | Private, str]  # tag -> letter: K (keep), C (clean), Z (empty), X (remove)
 
 _LETTERS = {"keep": "K", "clean": "C", "empty": "Z", "remove": "X"}
 _PLAIN = re.compile(r"\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)")
 _PRIVATE = re.compile(r'\(([0-9a-fA-F]{4}),"([^"]+)",(?:xx)?([0-9a-fA-F]{2})\)')
+_PRIVATE_STEP = re.compile(r"(?:^|/)\(([0-9a-f]{4}),xx[0-9a-f]{2},(.*)\)$", re.DOTALL)
 _PUBLIC = "public source, ids and dates kept"
 _KEPT_IN_PUBLIC = frozenset((FULL_DATES, KEEP_UIDS, "113108", "113109"))
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """CID 7050 codes; whether ids were public before; what a site treats otherwise."""
+    """CID 7050 codes; whether ids were public before; what a site treats otherwise, and a person."""
 
     codes: frozenset[str]
     keeps_ids: bool = False
     overrides: Overrides = field(default_factory=dict)
+    marks: Marks = field(default_factory=dict, repr=False)
+
+    def marked_creators(self) -> frozenset[tuple[int, str]]:
+        """Groups and creators of private attributes of which a value was marked to stay."""
+        steps = (_PRIVATE_STEP.search(path) for (path, _), mark in self.marks.items() if mark != "remove")
+        return frozenset((int(step[1], 16), step[2]) for step in steps if step)
 
 
-def claims_of(output: Contents, overrides: Overrides | None = None) -> Claims:
+def claims_of(output: Contents, overrides: Overrides | None = None, marks: Marks | None = None) -> Claims:
     """As the object states them."""
     codes = {
         inner.value.strip(b" \0").decode("latin-1")
@@ -41,8 +51,13 @@ def claims_of(output: Contents, overrides: Overrides | None = None) -> Claims:
         if inner.tag == 0x00080100
     }
     if not codes and output.text(0x00120063).endswith(_PUBLIC):
-        return Claims(_KEPT_IN_PUBLIC, True, overrides or {})
-    return Claims(frozenset(codes), False, overrides or {})
+        return Claims(_KEPT_IN_PUBLIC, True, overrides or {}, marks or {})
+    return Claims(frozenset(codes), False, overrides or {}, marks or {})
+
+
+def marks_of(decisions: Decisions | None) -> Marks:
+    """The decisions that a run was given, whatever the VR: a file that gives none says the same."""
+    return {(path, text): mark for (path, _, text), mark in (decisions.rows if decisions else {}).items()}
 
 
 def read_overrides(lines: Iterable[str]) -> Overrides:

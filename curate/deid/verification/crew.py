@@ -1,91 +1,170 @@
-"""Work spread over processes that may die: a crash costs the item that caused it, and nothing else."""
+"""Work in processes that may die or hang: either costs the item that caused it, and nothing else.
+
+A worker sends each result as it is made, so that the item it was at is known. It is replaced, and the item is tried
+once more, alone, before it is given up: a machine without memory kills the innocent too.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from time import monotonic
+from typing import Any, Generic, TypeAlias, TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+Task: TypeAlias = Callable[[Sequence[_Item]], Iterator[_Result]]
 
+PATIENCE = 300.0  # seconds that an item may take, and a process to start
 _CHUNK = 64
-_task: Callable[[Sequence[Any]], list[Any]] | None = None
+
+
+class Crashed(Exception):
+    """The process died or did not finish, twice."""
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Items by their places in the list. ``is_second``: a single item, with which a process died before."""
+
+    places: list[int]
+    is_second: bool = False
 
 
 def run_apart(
-    task: Callable[[Sequence[_Item]], list[_Result]],
+    task: Task[_Item, _Result],
     items: Sequence[_Item],
     workers: int,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    patience: float = PATIENCE,
 ) -> tuple[list[_Result], list[_Item]]:
-    """Results in the order of the items, and the items that killed the process that worked on them.
+    """Results in the order of the items, and the items that no process survived.
 
-    ``task`` is sent to each process once and must be picklable. ``workers`` = 0: in this process.
+    ``task`` yields a result for each item in turn; it is sent to each process once and must be picklable.
+    ``workers`` = 0: in this process. ``patience``: seconds an item.
     """
-    chunks = [items[first : first + _CHUNK] for first in range(0, len(items), _CHUNK)]
+    found: dict[int, _Result] = {}
     if workers == 0:
-        results: list[_Result] = []
-        for chunk in chunks:
-            results += task(chunk)
-            progress(len(results), len(items))
-        return results, []
-    found: dict[int, list[_Result]] = {}
-    _run(task, dict(enumerate(chunks)), workers, found, lambda: progress(_done(found), len(items)))
-    crashed: list[_Item] = []
-    for number, chunk in enumerate(chunks):
-        if number not in found:
-            found[number], guilty = _one_by_one(task, chunk)
-            crashed += guilty
-    return [result for number in sorted(found) for result in found[number]], crashed
+        for place, result in enumerate(task(items)):
+            found[place] = result
+            progress(len(found), len(items))
+        return [found[place] for place in sorted(found)], []
+    waiting = deque(_Chunk(list(range(n, min(n + _CHUNK, len(items))))) for n in range(0, len(items), _CHUNK))
+    crew = [Worker(task, patience) for _ in range(min(workers, len(waiting)))]
+    guilty: list[int] = []
+    try:
+        while waiting or any(worker.chunk for worker in crew):
+            for worker in crew:
+                if worker.chunk is None and waiting:
+                    worker.start(waiting.popleft(), items)
+            wait([worker.channel for worker in crew if worker.chunk], timeout=1.0)
+            for worker in crew:
+                _hear(worker, found, waiting, guilty)
+            progress(len(found), len(items))
+    finally:
+        for worker in crew:
+            worker.stop()
+    return [found[place] for place in sorted(found)], [items[place] for place in sorted(guilty)]
 
 
-def _run(
-    task: Callable[[Sequence[_Item]], list[_Result]],
-    chunks: dict[int, Sequence[_Item]],
-    workers: int,
-    found: dict[int, list[_Result]],
-    on_result: Callable[[], None],
-) -> None:
-    """Fill ``found``; chunks that a dead process held stay out."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_open, initargs=(task,)) as pool:
-        futures = {number: pool.submit(_work, chunk) for number, chunk in chunks.items()}
-        for number, future in futures.items():
-            try:
-                found[number] = future.result()
-            except BrokenProcessPool:
-                continue
-            on_result()
+class Apart(Generic[_Item, _Result]):
+    """One process that answers one question at a time, started when first asked."""
+
+    def __init__(self, task: Task[_Item, _Result], *, patience: float = PATIENCE) -> None:
+        self._worker = Worker(task, patience)
+
+    def ask(self, item: _Item) -> _Result:
+        """The result of one item. Raises Crashed, and what the task raises."""
+        for _ in range(2):
+            found: dict[int, _Result] = {}
+            self._worker.start(_Chunk([0]), [item])
+            while self._worker.chunk is not None:
+                wait([self._worker.channel], timeout=1.0)
+                _hear(self._worker, found, deque(), [])
+            if found:
+                return found[0]
+        raise Crashed("a reader crashed or did not finish, twice")
 
 
-def _one_by_one(
-    task: Callable[[Sequence[_Item]], list[_Result]], chunk: Sequence[_Item]
-) -> tuple[list[_Result], list[_Item]]:
-    """Whole chunk once more, alone; then halves of what dies again, down to the item that is guilty."""
-    found: dict[int, list[_Result]] = {}
-    _run(task, {0: chunk}, 1, found, lambda: None)
-    if 0 in found:
-        return found[0], []
-    if len(chunk) == 1:
-        return [], list(chunk)
-    middle = len(chunk) // 2
-    first, guilty = _one_by_one(task, chunk[:middle])
-    second, more = _one_by_one(task, chunk[middle:])
-    return first + second, guilty + more
+@dataclass(slots=True)
+class Worker:
+    """A process that can be killed and started anew. ``chunk``: what it works on."""
+
+    task: Any
+    patience: float
+    chunk: _Chunk | None = None
+    deadline: float = 0.0
+    _process: BaseProcess | None = None
+    _channel: Connection | None = field(default=None, repr=False)
+
+    @property
+    def channel(self) -> Connection:
+        """Where its results come from."""
+        assert self._channel is not None
+        return self._channel
+
+    def start(self, chunk: _Chunk, items: Sequence[Any]) -> None:
+        """Give it work; the process is made where there is none."""
+        if self._process is None or not self._process.is_alive():
+            self.stop()
+            context = multiprocessing.get_context("spawn")
+            self._channel, other = context.Pipe()
+            self._process = context.Process(target=_serve, args=(self.task, other), daemon=True)
+            self._process.start()
+            other.close()
+        self.chunk, self.deadline = chunk, monotonic() + self.patience
+        try:
+            self.channel.send([items[place] for place in chunk.places])
+        except OSError:  # it died since: its silence tells
+            self.deadline = 0.0
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self.channel.close()
+        self._process = None
 
 
-def _open(task: Callable[[Sequence[Any]], list[Any]]) -> None:
-    global _task
-    _task = task
+def _hear(worker: Worker, found: dict[int, Any], waiting: deque[_Chunk], guilty: list[int]) -> None:
+    """Take what a worker has to say; when it is dead or too slow, replace it and put its work back."""
+    chunk = worker.chunk
+    try:
+        while chunk is not None and worker.channel.poll():
+            result = worker.channel.recv()
+            if isinstance(result, BaseException):
+                raise result
+            found[chunk.places.pop(0)] = result[0]
+            worker.deadline = monotonic() + worker.patience
+            if not chunk.places:
+                chunk = worker.chunk = None
+    except (EOFError, OSError):
+        worker.deadline = 0.0
+    if chunk is None or monotonic() < worker.deadline:
+        return
+    worker.stop()
+    worker.chunk = None
+    if chunk.is_second:
+        guilty.append(chunk.places[0])
+        return
+    waiting.append(_Chunk(chunk.places[:1], is_second=True))
+    if chunk.places[1:]:
+        waiting.append(_Chunk(chunk.places[1:]))
 
 
-def _work(chunk: Sequence[Any]) -> list[Any]:
-    assert _task is not None
-    return _task(chunk)
-
-
-def _done(found: dict[int, list[Any]]) -> int:
-    return sum(map(len, found.values()))
+def _serve(task: Any, channel: Connection) -> None:
+    """What a process does until it is ended: results as 1-tuples, or the exception that the task raised."""
+    while True:
+        try:
+            for result in task(channel.recv()):
+                channel.send((result,))
+        except EOFError:
+            return
+        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+            channel.send(error)

@@ -17,7 +17,9 @@ class Rule(StrEnum):
         member.text = text
         return member
 
-    UNREADABLE = "unreadable", "GDCM cannot read the file."
+    UNREADABLE = "unreadable", "The file breaks the rules of the encoding, or is not what its name says."
+    READERS = "readers_disagree", "GDCM reads something else in the file than the verifier's own parser does."
+    CRASHED = "reader_crashed", "A reader crashed or did not finish on the file, twice: nothing of it is verified."
     PREAMBLE = "preamble", "The 128 bytes before DICM are not zero."
     FILE_META = "file_meta", "The file meta information holds more than a rebuilt one needs, or another UID."
     TRAILING = "trailing_bytes", "Bytes follow the pixel data, or elements that have no business there."
@@ -41,7 +43,7 @@ class Rule(StrEnum):
     PATIENT = "patient_map", "Two patients became one, or one became two."
     UID_MAP = "uid_map", "Two UIDs became one, or one became two."
     REFERENCE = "reference", "A reference that resolves in the source does not in the output, or the reverse."
-    ORPHAN = "no_source", "No object of the source becomes this one under the key."
+    ORPHAN = "no_source", "No object of the source becomes this one: it comes from elsewhere, or the key is another."
     REPEATED = "repeated", "Two files of the output are the same instance."
     VALIDITY = "validity", "dciodvfy reports a kind of error that the source does not have."
     NAME = "file_name", "The name of a file or folder holds an identifier."

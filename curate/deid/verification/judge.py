@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from curate.deid.verification.claims import Claims
 from curate.deid.verification.derive import Rename
+from curate.deid.verification.entries import PIXELS, Contents, Entry, describe
 from curate.deid.verification.findings import Rule
-from curate.deid.verification.reading import PIXELS, Contents, Entry, describe
+from curate.deid.verification.forms import (
+    NUMBER_VRS,
+    has_contact,
+    has_letters,
+    is_dummy,
+    is_old,
+    is_token,
+    private_fault,
+    words_of,
+)
+from curate.deid.verification.items import align, concept
+from curate.deid.verification.labels import NAME, PATIENT_ID, STATEMENTS, Broken, meta_faults, statement_faults
 from curate.deid.verification.standard import (
-    BASIC,
     CLEAN_PIXELS,
     FULL_DATES,
     KEEP_UIDS,
@@ -29,30 +40,21 @@ from curate.deid.verification.standard import (
     under,
 )
 from curate.deid.verification.times import Moved, moved
-from curate.deid.verification.words import TEXT_VRS, TIME_VRS, contact_in, decode, encodings_of, is_standard, values
+from curate.deid.verification.words import TEXT_VRS, TIME_VRS, decode, encodings_of, is_standard, values
 
-NAME, PATIENT_ID, ISSUER, ACCESSION = 0x00100010, 0x00100020, 0x00100021, 0x00080050
-_REMOVED, _METHOD, _CODES, _DATES = 0x00120062, 0x00120063, 0x00120064, 0x00280303
-_STATEMENTS = frozenset((_REMOVED, _METHOD, _CODES, _DATES, 0x00280301, 0x00280302))
-_RESTORED = frozenset((NAME, PATIENT_ID, 0x00080016, 0x00080018, 0x00080005))
-_META = frozenset((0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013))
-_CONCEPT = 0x0040A043
-_NUMBER_VRS = frozenset(("US", "SS", "UL", "SL", "FL", "FD", "AT", "SV", "UV"))
-_DUMMIES = frozenset(
-    (b"ANONYMIZED", b"ANONYMOUS", b"REMOVED", b"UNKNOWN", b"0", b"000Y", b"19000101", b"000000", b"19000101000000")
-)
-_DECIMALS = re.compile(rb"[0-9+\-.eE \0\\]*")
-_CODE = re.compile(rb"[\w ./+\-:\\]*\0?")
-_WRITTEN = re.compile(rb"[A-Za-z^ ]{8,}\0*")
-_TOKEN = re.compile(rb"[0-9a-f]{16}|[A-Z2-7]{16}")
-_TABLES_OF_BYTES = frozenset((0x00281201, 0x00281202, 0x00281203, 0x00281204, 0x00283006))
+ISSUER, ACCESSION, SOP_CLASS = 0x00100021, 0x00080050, 0x00080016
+_RESTORED = frozenset((NAME, PATIENT_ID, SOP_CLASS, 0x00080018, 0x00080005))
+_KEEPING = frozenset("KC")
+_MARKED = {"keep": frozenset("K"), "clean": frozenset("C")}
+_INDEX = re.compile(r"\[\d+\]")
+_GRAPHICS = (0x5000, 0x6000)
 
 
 @dataclass(slots=True)
 class Judgement:
     """Broken rules as (rule, path, detail), and what has to hold between files."""
 
-    broken: list[tuple[Rule, str, str]] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
     uids: set[tuple[str, str]] = field(default_factory=set)  # of the source, of the output
     patients: set[tuple[str, str]] = field(default_factory=set)
     days: set[int] = field(default_factory=set)  # offsets found; one a patient
@@ -71,13 +73,15 @@ class Judge:
         self._out = Judgement()
         self._has_source = False
         self._encodings: tuple[str, ...] = ("latin-1",)
+        self._source_encodings: tuple[str, ...] = ("latin-1",)
+        self._marked_creators = claims.marked_creators()
 
     def judge(self, output: Contents, source: Contents | None = None) -> Judgement:
         """Everything wrong with one object."""
         self._out, self._has_source = Judgement(), source is not None
         self._encodings = encodings_of(output.entries)
-        self._judge_statement(output)
-        self._judge_meta(output)
+        self._source_encodings = encodings_of(source.entries) if source is not None else self._encodings
+        self._out.broken += [*statement_faults(output, self._claims), *meta_faults(output)]
         self._dataset(output.entries, None if source is None else source.entries, "")
         if source is not None:
             self._note_patient(source, output)
@@ -86,74 +90,63 @@ class Judge:
     def _break(self, rule: Rule, where: str, detail: str = "") -> None:
         self._out.broken.append((rule, where, detail))
 
-    def _judge_statement(self, output: Contents) -> None:
-        if output.text(_REMOVED) != "YES":
-            self._break(Rule.STATEMENT, describe(_REMOVED), "does not say YES")
-        codes = self._claims.codes
-        if not self._claims.keeps_ids and BASIC not in codes:
-            self._break(Rule.STATEMENT, describe(_CODES), f"lacks code {BASIC}")
-        dates = "UNMODIFIED" if FULL_DATES in codes else "MODIFIED" if MODIFIED_DATES in codes else "REMOVED"
-        said = output.text(_DATES)
-        if said != dates and not (dates == "REMOVED" and said == "MODIFIED"):
-            self._break(Rule.STATEMENT, describe(_DATES), f"does not say {dates}")
-        if not self._claims.keeps_ids and output.value(NAME) != output.value(PATIENT_ID):
-            self._break(Rule.STATEMENT, describe(NAME), "is not the patient's key")
-
-    def _judge_meta(self, output: Contents) -> None:
-        for entry in output.meta:
-            if entry.tag not in _META:
-                self._break(Rule.FILE_META, describe(entry.tag))
-            elif entry.tag == 0x00020003 and entry.value.strip(b" \0") != output.value(0x00080018):
-                self._break(Rule.FILE_META, describe(entry.tag), "is not the SOP Instance UID")
-
     def _dataset(self, entries: Sequence[Entry], before: Sequence[Entry] | None, path: str) -> None:
         old = {entry.tag: entry for entry in before or ()}
-        creators = _creators(entries)
+        self._out.elements += len(entries)
+        if len({entry.tag for entry in entries}) < len(entries):  # PS3.5 7.1: two readers would see two objects
+            self._break(Rule.UNREADABLE, path, "an attribute stands there twice")
+        creators: Mapping[int, str] | None = None
         for entry in entries:
-            self._out.elements += 1
-            where = path + describe(entry.tag)
-            if (entry.tag >> 16) & 0xFF01 in (0x5000, 0x6000):
+            tag = entry.tag
+            where = path + describe(tag)
+            if (tag >> 16) & 0xFF01 in _GRAPHICS:
                 self._break(Rule.GRAPHICS, where)
-            elif entry.tag & 0x10000:
-                self._private(entry, creators, where)
-            elif entry.tag in PIXELS:
+            elif tag & 0x10000:
+                creators = _creators(entries) if creators is None else creators
+                self._private(entry, old.get(tag), creators, where)
+            elif tag in PIXELS:
                 continue
-            elif path or entry.tag not in _STATEMENTS:
-                self._element(entry, old.get(entry.tag), where, is_top=not path)
+            elif path or tag not in STATEMENTS:
+                self._element(entry, old.get(tag), where, is_top=not path)
 
-    def _private(self, entry: Entry, creators: Mapping[int, str], where: str) -> None:
+    def _private(self, entry: Entry, before: Entry | None, creators: Mapping[int, str], where: str) -> None:
         group, number = entry.tag >> 16, entry.tag & 0xFFFF
         chosen = {name: letter for name, letter in self._claims.overrides.items() if isinstance(name, tuple)}
         if 0x10 <= number <= 0xFF:
             owner = (group, creators[number])
             is_safe = SAFE_PRIVATE in self._claims.codes and owner in safe_creators()
+            is_safe |= owner in self._marked_creators
             if not is_safe and not any((name[0], name[1]) == owner for name in chosen):
                 self._break(Rule.PRIVATE, where, "a creator of nothing that is safe")
-        else:
-            name = (group, creators.get(number >> 8, ""), number & 0xFF)
-            vr = safe_private().get(name) if SAFE_PRIVATE in self._claims.codes else None
-            vr = entry.vr if chosen.get(name) in ("K", "C") else None if name in chosen else vr
-            if vr is None:
-                self._break(Rule.PRIVATE, where)
-            elif vr in ("DS", "IS") and _DECIMALS.fullmatch(entry.value) is None:
-                self._break(Rule.PRIVATE, where, "not a number")
-            elif vr in _NUMBER_VRS and _WRITTEN.fullmatch(entry.value):
-                self._break(Rule.PRIVATE, where, "text where numbers belong")
-            elif vr in TEXT_VRS and contact_in(decode(entry.value, self._encodings)):
-                self._break(Rule.TEXT, where)
+            return
+        name = (group, creators.get(number >> 8, ""), number & 0xFF)
+        vr = safe_private().get(name) if SAFE_PRIVATE in self._claims.codes else None
+        vr = entry.vr if chosen.get(name) in _KEEPING else None if name in chosen else vr
+        mark = self._mark(before, where, name[1])
+        if mark == "remove" and before is not None and entry.value == before.value:
+            vr = None
+        elif mark in ("keep", "clean"):
+            vr = entry.vr
+        if vr is None:
+            self._break(Rule.PRIVATE, where)
+        elif fault := private_fault(entry, vr, self._encodings):
+            self._break(Rule.PRIVATE, where, fault)
 
     def _element(self, entry: Entry, before: Entry | None, where: str, *, is_top: bool) -> None:
-        letters = self._letters(entry.tag)
-        if letters == {"X"} and not (is_top and entry.tag in _RESTORED):
+        letters = self._letters(entry.tag) | _MARKED.get(self._mark(before, where), frozenset())
+        if self._mark(before, where) == "remove":
+            letters -= _KEEPING
+        is_restored = is_top and entry.tag in _RESTORED
+        if letters == {"X"} and not is_restored:
             self._break(Rule.MUST_GO, where)
             return
         if entry.items is not None:
             self._sequence(entry, before, where)
             return
         value = entry.value.strip(b" \0")
-        if not value and entry.vr not in _NUMBER_VRS:
+        if not value and entry.vr not in NUMBER_VRS:
             return
-        if self._has_source and before is None and not is_dummy(entry) and not (is_top and entry.tag in _RESTORED):
+        if before is None and self._has_source and not is_restored and not is_dummy(value):
             self._break(Rule.INVENTED, where)
             return
         if is_top and entry.tag in (NAME, PATIENT_ID):
@@ -161,10 +154,23 @@ class Judge:
                 self._break(Rule.NOT_EMPTIED, where)
         elif entry.vr == "UI":
             self._uids(entry, before, letters, where)
+        elif is_dummy(value):
+            return
         elif entry.vr in TIME_VRS:
             self._times(entry, before, letters, where)
         else:
             self._other(entry, before, letters, where)
+
+    def _mark(self, before: Entry | None, where: str, creator: str = "") -> str:
+        """What a person decided about the value that the source has here; empty where nobody did."""
+        if before is None or not self._claims.marks:
+            return ""
+        path = _INDEX.sub("/", where)
+        if creator:  # in findings a private attribute is named by its group alone
+            path = (
+                f"{path.removesuffix(describe(before.tag))}({before.tag >> 16:04x},xx{before.tag & 0xFF:02x},{creator})"
+            )
+        return self._claims.marks.get((path, decode(before.value, self._source_encodings)), "")
 
     def _letters(self, tag: int) -> frozenset[str]:
         """What may have been done with the attribute: letters of the table, K for what it does not list."""
@@ -186,7 +192,7 @@ class Judge:
             self._break(Rule.INVENTED, where, "an item")
         for number, (item, matched) in enumerate(zip(items, pairs, strict=True)):
             inner = f"{where}[{number}]"
-            duty = content_items().get(_concept(item))
+            duty = content_items().get(concept(item))
             if duty is not None and under(duty, self._claims.codes) == {"X"}:
                 self._break(Rule.CONTENT_ITEM, inner)
             if matched is not None or not self._has_source:
@@ -202,7 +208,7 @@ class Judge:
         for number, uid in enumerate(new):
             was = old[number] if old else None
             if not uid or is_standard(uid):
-                if was is not None and was != uid and (entry.tag != 0x00080016):
+                if was is not None and was != uid and entry.tag != SOP_CLASS:
                     self._break(Rule.CHANGED, where)
                 continue
             if was is not None:
@@ -216,9 +222,7 @@ class Judge:
 
     def _times(self, entry: Entry, before: Entry | None, letters: frozenset[str], where: str) -> None:
         codes = self._claims.codes
-        if is_dummy(entry):
-            return
-        if not letters & {"K", "C"} or not (codes & {FULL_DATES, MODIFIED_DATES}):
+        if not letters & _KEEPING or not (codes & {FULL_DATES, MODIFIED_DATES}):
             self._break(Rule.NOT_EMPTIED, where)
             return
         if before is None:
@@ -235,17 +239,17 @@ class Judge:
 
     def _other(self, entry: Entry, before: Entry | None, letters: frozenset[str], where: str) -> None:
         """Names, ages, text, numbers, codes and bytes."""
-        if is_dummy(entry) or (entry.tag == ACCESSION and _TOKEN.fullmatch(entry.value.strip(b" \0"))):
+        if entry.tag == ACCESSION and is_token(entry.value):
             return
         if entry.vr == "AS" and any(is_old(age) for age in values(entry)):
             self._break(Rule.AGE, where)
         if entry.tag == PATIENT_ID and not self._claims.keeps_ids:  # of a nested patient
-            if _TOKEN.fullmatch(entry.value.strip(b" \0")) is None:
+            if not is_token(entry.value):
                 self._break(Rule.NOT_EMPTIED, where)
-            return
-        if entry.vr == "PN":
-            self._break(Rule.PERSON, where)
-        elif not letters & {"K", "C"}:
+        elif entry.vr == "PN":
+            if self._claims.overrides.get(entry.tag) != "K":
+                self._break(Rule.PERSON, where)
+        elif not letters & _KEEPING:
             self._break(Rule.NOT_EMPTIED, where)
         elif entry.vr in TEXT_VRS:
             self._text(entry, before, where)
@@ -253,26 +257,21 @@ class Judge:
             self._numbers(entry, before, letters, where)
 
     def _text(self, entry: Entry, before: Entry | None, where: str) -> None:
-        text = decode(entry.value, self._encodings)
-        if contact_in(text):
+        if has_contact(entry.value, self._encodings):
             self._break(Rule.TEXT, where)
-        if entry.tag not in attributes():
-            self._out.kept_text[describe(entry.tag)] += 1
-            if before is not None and not words_of(entry.value) <= words_of(before.value):
-                self._break(Rule.CHANGED, where)
+        if entry.tag in attributes():
+            return
+        self._out.kept_text[describe(entry.tag)] += 1
+        if before is not None and entry.value != before.value and not words_of(entry.value) <= words_of(before.value):
+            self._break(Rule.CHANGED, where)
 
     def _numbers(self, entry: Entry, before: Entry | None, letters: frozenset[str], where: str) -> None:
-        value = entry.value
-        if (
-            (entry.vr in ("DS", "IS") and _DECIMALS.fullmatch(value) is None)
-            or (entry.vr == "CS" and _CODE.fullmatch(value) is None)
-            or (entry.vr not in ("DS", "IS", "CS", "AS") and entry.tag not in _TABLES_OF_BYTES and _is_written(value))
-        ):
+        if has_letters(entry.tag, entry.vr, entry.value):
             self._break(Rule.NUMBER, where)
-        if before is None or "C" in letters or entry.vr == "AS":
+        if before is None or entry.value == before.value or "C" in letters or entry.vr == "AS":
             return
         cleaned_pixels = CLEAN_PIXELS in self._claims.codes and entry.tag >> 16 == 0x0028
-        if value.strip(b" \0") != before.value.strip(b" \0") and not cleaned_pixels:
+        if entry.value.strip(b" \0") != before.value.strip(b" \0") and not cleaned_pixels:
             self._break(Rule.CHANGED, where)
 
     def _note_patient(self, source: Contents, output: Contents) -> None:
@@ -281,60 +280,9 @@ class Judge:
             self._out.patients.add((f"{source.text(ISSUER).upper()}\0{old}", output.text(PATIENT_ID)))
 
 
-def align(items: Sequence[Sequence[Entry]], old: Sequence[Sequence[Entry]]) -> list[Sequence[Entry] | None]:
-    """The source's item of each output item: by number, or, when some were dropped, the next that fits."""
-    if len(items) == len(old):
-        return list(old)
-    position, found = 0, list[Sequence[Entry] | None]()
-    for item in items:
-        match = next((n for n in range(position, len(old)) if _fits(item, old[n])), None)
-        found.append(None if match is None else old[match])
-        position = position if match is None else match + 1
-    return found
-
-
-def is_dummy(entry: Entry) -> bool:
-    """Whether the value is one of the constants that stand for nothing, or zeros."""
-    value = entry.value.strip(b" \0")
-    return not value or all(part in _DUMMIES for part in value.split(b"\\"))
-
-
-def is_old(age: str) -> bool:
-    """Over 89 years, and not the 090Y that stands for all of them."""
-    per_year = {"Y": 1.0, "M": 12.0, "W": 52.1775, "D": 365.25}.get(age[-1:], 0.0)
-    return bool(per_year) and age[:-1].isdigit() and int(age[:-1]) / per_year >= 90 and age != "090Y"
-
-
-def words_of(value: bytes) -> Counter[bytes]:
-    """Words with how often each occurs."""
-    return Counter(re.findall(rb"[^\s\\\0]+", value))
-
-
-def _is_written(value: bytes) -> bool:
-    return _WRITTEN.fullmatch(value) is not None
-
-
 def _creators(entries: Sequence[Entry]) -> dict[int, str]:
     return {
         entry.tag & 0xFFFF: entry.value.strip(b" \0").decode("latin-1")
         for entry in entries
         if entry.tag & 0x10000 and 0x10 <= entry.tag & 0xFFFF <= 0xFF
     }
-
-
-def _fits(item: Sequence[Entry], old: Sequence[Entry]) -> bool:
-    return {entry.tag for entry in item} <= {entry.tag for entry in old} and _concept(item) == _concept(old)
-
-
-def _concept(item: Sequence[Entry]) -> tuple[str, str]:
-    """Scheme and code of the concept name of a structured report's content item."""
-    cells: dict[int, str] = {}
-    for entry in _inside(item):
-        cells[entry.tag] = entry.value.strip(b" \0").decode("latin-1")
-    return cells.get(0x00080102, ""), cells.get(0x00080100, "")
-
-
-def _inside(item: Sequence[Entry]) -> Iterator[Entry]:
-    for entry in item:
-        if entry.tag == _CONCEPT and entry.items:
-            yield from entry.items[0]

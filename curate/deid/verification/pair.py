@@ -6,12 +6,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from curate.deid.verification.claims import Claims, Overrides, claims_of
+from curate.deid.verification.claims import Claims, Marks, Overrides, claims_of
+from curate.deid.verification.cross import disagreements
 from curate.deid.verification.derive import Rename
+from curate.deid.verification.entries import PIXELS, Contents, flat
 from curate.deid.verification.findings import Finding, Rule
-from curate.deid.verification.judge import PATIENT_ID, Judge, Judgement
-from curate.deid.verification.pixels import compare_pixels, dataset_bytes, pixel_start
-from curate.deid.verification.reading import PIXELS, Contents, flat, read_contents
+from curate.deid.verification.judge import Judge, Judgement
+from curate.deid.verification.labels import PATIENT_ID
+from curate.deid.verification.parsing import parse_contents
+from curate.deid.verification.pixels import compare_pixels
+from curate.deid.verification.reading import read_contents
 from curate.deid.verification.search import Search
 from curate.deid.verification.standard import FULL_DATES, KEEP_UIDS
 from curate.deid.verification.words import (
@@ -28,7 +32,7 @@ from curate.deid.verification.words import (
 )
 from curate.errors import Rejected
 
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+_META = 144  # bytes of a file that are never deflated, and their length
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Checked:
     changed_share: float = 0.0
     keeps_ids: bool = False
     is_unreadable: bool = False
+    is_crossed: bool = False  # whether GDCM read it too
 
     @property
     def stated(self) -> frozenset[str]:
@@ -68,18 +73,28 @@ def check_pair(
     *,
     rename: Rename | None = None,
     overrides: Overrides | None = None,
+    marks: Marks | None = None,
+    crossed: set[str] | None = None,
 ) -> Checked:
-    """Everything that is wrong with an output object against its source. ``path`` names it in findings."""
+    """Everything that is wrong with an output object against its source. ``path`` names it in findings.
+
+    GDCM must read the same in the output: in every one of a series that is not yet in ``crossed`` (which then holds it)
+    or in which something is wrong; without ``crossed`` in every one.
+    """
     if content[:128] != bytes(128) or content[128:132] != b"DICM":
         return Checked(path, (Finding(path, Rule.PREAMBLE),), is_unreadable=True)
     try:
-        after = read_contents(content)
-        before = None if source is None else read_contents(source, is_source=True)
+        after = parse_contents(content)
     except Rejected:
         return Checked(path, (Finding(path, Rule.UNREADABLE),), is_unreadable=True)
-    claims = claims_of(after, overrides)
+    try:
+        before = None if source is None else read_source(source)
+    except Rejected:
+        return Checked(path, (Finding(path, Rule.UNREADABLE, "", "its source"),), is_unreadable=True)
+    claims = claims_of(after, overrides, marks)
     judgement = Judge(claims, rename).judge(after, before)
     findings = [Finding(path, rule, where, detail) for rule, where, detail in judgement.broken]
+    findings += _trailing(after, path)
     how, share = "not compared", 0.0
     known: frozenset[Known] = frozenset()
     kept: frozenset[str] = frozenset()
@@ -92,17 +107,18 @@ def check_pair(
         own = without_common(known, kept)
         search = _search(frozenset(one for one in own if one.kind != "uid"), _days(after))
         findings += leaks_in(search.with_uids(one.value for one in own if one.kind == "uid"), path, content, after)
-    elif (
-        any(entry.tag in PIXELS for entry in after.entries)
-        and pixel_start(dataset_bytes(content, after.transfer_syntax), after.transfer_syntax) is None
-    ):
-        findings.append(Finding(path, Rule.TRAILING))
+    series = after.text(0x0020000E)
+    is_crossed = bool(findings) or crossed is None or series not in crossed
+    if is_crossed:
+        findings += _crossed(content, after, path)
+        if crossed is not None:
+            crossed.add(series)
     return Checked(
         path,
         tuple(findings),
         claims.codes,
         after.text(0x00080018),
-        after.text(0x0020000E),
+        series,
         after.text(PATIENT_ID),
         "" if before is None else before.text(0x00080018),
         judgement,
@@ -111,7 +127,30 @@ def check_pair(
         how,
         share,
         claims.keeps_ids,
+        is_crossed=is_crossed,
     )
+
+
+def read_source(source: bytes) -> Contents:
+    """By the verifier's parser, or by GDCM where the source is not as the standard says. Raises Rejected."""
+    try:
+        return parse_contents(source, is_source=True)
+    except Rejected:
+        return read_contents(source, is_source=True)
+
+
+def _trailing(after: Contents, path: str) -> list[Finding]:
+    last = after.entries[-1].tag if after.entries else 0
+    if after.trailing or last > PIXELS[-1]:
+        return [Finding(path, Rule.TRAILING)]
+    return []
+
+
+def _crossed(content: bytes, after: Contents, path: str) -> list[Finding]:
+    try:
+        return [Finding(path, Rule.READERS, where, detail) for where, detail in disagreements(content, after)]
+    except Rejected:
+        return [Finding(path, Rule.READERS, "", "GDCM cannot read the file")]
 
 
 @lru_cache(maxsize=8)
@@ -140,8 +179,11 @@ def leaks_in(search: Search, path: str, content: bytes, after: Contents) -> list
         if entry.value and (entry.vr in TEXT_VRS or entry.vr in ("UI", "DA", "DT", "CS", "PN")):
             pieces.append(decode(entry.value, encodings))
     hits = search.text("\n".join(pieces))
-    start = pixel_start(content, after.transfer_syntax) if after.transfer_syntax != _DEFLATED else 144
-    in_bytes = search.bytes(content, opaque=(start or len(content), len(content)))
+    if after.dataset is content:
+        in_bytes = search.bytes(content, opaque=after.pixels or (0, 0))
+    else:  # deflated: as it was before, too
+        in_bytes = search.bytes(after.dataset, opaque=after.pixels or (0, 0))
+        in_bytes += search.bytes(content, opaque=(_META, len(content)))
     return [
         *(Finding(path, Rule.LEAK, "", f"{kind} ({count}) in decoded text") for kind, count in sorted(hits.items())),
         *(Finding(path, Rule.LEAK, "", f"{kind} ({count}) in bytes") for kind, count in sorted(in_bytes.items())),

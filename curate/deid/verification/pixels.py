@@ -1,26 +1,19 @@
 """Pixels of the output against the source's: the encoded bytes are the same, or what differs was allowed to.
 
-Where they lie is found from the end of the file, without a parser; decoding, where it is needed, is GDCM's.
+Encoded bytes are compared as they lie; where they differ GDCM decodes both.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import gdcm
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.deid.verification.reading import PIXELS, Contents, named
+from curate.deid.verification.entries import Contents
+from curate.deid.verification.reading import named
 from curate.deid.verification.standard import CLEAN_PIXELS
-
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_BIG = "1.2.840.10008.1.2.2"
-_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
-_LARGEST = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,58 +27,24 @@ class Compared:
 
 def compare_pixels(source: bytes, output: bytes, before: Contents, after: Contents, claims: frozenset[str]) -> Compared:
     """Compare the pixels of one object with those of its source."""
-    if not any(entry.tag in PIXELS for entry in after.entries):
-        had = any(entry.tag in PIXELS for entry in before.entries)
-        return Compared("no pixels", "the source has pixels, the output has none" if had else "")
-    flat = dataset_bytes(output, after.transfer_syntax)
-    start = pixel_start(flat, after.transfer_syntax)
-    if start is None:
-        return Compared("not found", "the pixel data do not end where the file ends")
-    if _starts_a_value(flat[start:], dataset_bytes(source, before.transfer_syntax), before.transfer_syntax):
+    if not after.has_pixels():
+        return Compared("no pixels", "the source has pixels, the output has none" if before.has_pixels() else "")
+    if _are_same_bytes(before, after):
         return Compared("same bytes")
     return _compare_decoded(source, output, after, claims)
 
 
-def dataset_bytes(content: bytes, transfer_syntax: str) -> bytes:
-    """The file, or its data set inflated where the transfer syntax deflates it (PS3.5 A.5)."""
-    if transfer_syntax != _DEFLATED:
-        return content
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    return inflater.decompress(content[144 + int.from_bytes(content[140:144], "little") :], _LARGEST)
-
-
-def pixel_start(content: bytes, transfer_syntax: str) -> int | None:
-    """Offset of the pixel value, when it reaches exactly to the last byte; None when no header says so."""
-    order = _order(transfer_syntax)
-    for start in _value_starts(content, transfer_syntax):
-        length = int.from_bytes(content[start - 4 : start], order)
-        if start + length == len(content) or (length == 0xFFFFFFFF and content.endswith(_DELIMITER)):
-            return start
-    return None
-
-
-def _value_starts(content: bytes, transfer_syntax: str) -> Iterator[int]:
-    """Offsets at which the value of a pixel element could start, from the last on; some are pixels that look so."""
-    order = _order(transfer_syntax)
-    for tag in reversed(PIXELS):  # integers first, as nearly all files have them
-        mark = (tag >> 16).to_bytes(2, order) + (tag & 0xFFFF).to_bytes(2, order)
-        at = content.rfind(mark)
-        while at >= 0:
-            yield at + 12
-            yield at + 8
-            at = content.rfind(mark, 0, at)
-
-
-def _order(transfer_syntax: str) -> Literal["big", "little"]:
-    return "big" if transfer_syntax == _BIG else "little"
-
-
-def _starts_a_value(value: bytes, source: bytes, transfer_syntax: str) -> bool:
-    """Whether the bytes are those of the source's pixel element, but for a pad of zero at their end."""
-    for start in _value_starts(source, transfer_syntax):
-        if source.startswith(value, start) or (value[-1:] == b"\0" and source.startswith(value[:-1], start)):
-            return True
-    return False
+def _are_same_bytes(before: Contents, after: Contents) -> bool:
+    """Whether the encoded bytes are equal, but for a pad of zero at the end of either."""
+    if before.pixels is None or after.pixels is None:
+        return False
+    (was, was_end), (start, end) = before.pixels, after.pixels
+    longer = (end - start) - (was_end - was)
+    if abs(longer) > 1 or (longer == 1 and after.dataset[end - 1]) or (longer == -1 and before.dataset[was_end - 1]):
+        return False
+    shorter = min(end - start, was_end - was)
+    # memoryview compares unlike formats number by number; slices of bytes are compared at once
+    return before.dataset[was : was + shorter] == after.dataset[start : start + shorter]
 
 
 def _compare_decoded(source: bytes, output: bytes, after: Contents, claims: frozenset[str]) -> Compared:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from curate.deid.verification.findings import Finding
 from curate.identity import Json
 
-MOST_SHOWN = 50
+MOST_SHOWN = 5  # findings of one rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,22 @@ class Report:
         verdict = "Nothing is wrong." if self.passed else f"{len(self.findings)} findings: do not release this."
         shown = [verdict, ""]
         shown += [f"{name}: {count:,}" for name, count in self.counts.items()]
-        shown.append(f"options stated by the objects (CID 7050): {', '.join(self.options) or 'none'}")
+        shown.append(
+            f"options that the objects state, as codes of DICOM's CID 7050: {', '.join(self.options) or 'none'}"
+        )
         if self.findings:
-            rules = Counter(one.rule for one in self.findings)
             shown += ["", "What is wrong:"]
-            shown += [f"  {count} x {rule.value}: {rule.text}" for rule, count in sorted(rules.items())]
-            shown += ["", f"The first {min(MOST_SHOWN, len(self.findings))}:"]
-            shown += [f"  {one}" for one in self.findings[:MOST_SHOWN]]
+            for rule, count in sorted(Counter(one.rule for one in self.findings).items()):
+                shown.append(f"  {rule.text} ({rule.value}: {count:,} findings)")
+                some = [one for one in self.findings if one.rule is rule]
+                shown += [f"    {_place(one)}" for one in some[:MOST_SHOWN]]
+                if count > MOST_SHOWN:
+                    shown.append(f"    and {count - MOST_SHOWN:,} more: --report writes them all")
         if self.notes:
             shown += ["", "To know:", *(f"  {note}" for note in self.notes)]
         return shown
+
+
+def _place(finding: Finding) -> str:
+    """File, element and detail of a finding, under the line of its rule."""
+    return ": ".join(part for part in (finding.file, " ".join(filter(None, (finding.where, finding.detail)))) if part)

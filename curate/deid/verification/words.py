@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
+from typing import NamedTuple
 
-from curate.deid.verification.reading import Contents, Entry, flat
+from curate.deid.verification.entries import Contents, Entry, flat
 from curate.deid.verification.standard import attributes, safe_creators, under
 
 TEXT_VRS = frozenset(("AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT", "PN", "UN"))
 TIME_VRS = frozenset(("DA", "DT", "TM"))
+_TELLING_VRS = TEXT_VRS | {"UI", "DA", "DT"}
 _IDS = frozenset(
     (0x00080050, 0x00100020, 0x00101000, 0x00101001, 0x00101090, 0x00200010, 0x00380010, 0x00380060, 0x0040_0009,
      0x00400253, 0x00401001, 0x00402016, 0x00402017, 0x00400241)
@@ -62,12 +63,14 @@ COMMON = frozenset(
 """Words of the trade: a patient may be called Hand, and 'HAND XR' says nothing about it."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Known:
+class Known(NamedTuple):
     """Something that must not be found. Kinds: name, id, uid, date, phrase. ``repr`` hides the value."""
 
     kind: str
-    value: str = field(repr=False)
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Known(kind={self.kind!r})"
 
 
 def known_of(source: Contents, claims: frozenset[str]) -> frozenset[Known]:
@@ -76,16 +79,27 @@ def known_of(source: Contents, claims: frozenset[str]) -> frozenset[Known]:
     found: set[Known] = set()
     kept: set[str] = set()
     for entry in flat((*source.meta, *source.entries)):
-        if entry.items is not None or not entry.value:
-            continue
-        if entry.vr == "UI":
-            found.update(Known("uid", uid) for uid in values(entry) if uid and not is_standard(uid))
-        elif entry.vr in ("DA", "DT"):
-            found.update(Known("date", day) for day in map(day_of, values(entry)) if day)
-        elif entry.vr in TEXT_VRS or entry.tag in _IDS:
-            text = decode(entry.value, encodings)
-            found.update(_from_text(entry, text, claims, kept))
+        if entry.value and (entry.vr in _TELLING_VRS or entry.tag in _IDS):
+            known, stays = _known_in(entry, encodings, claims)
+            found.update(known)
+            kept.update(stays)
     return frozenset(one for one in found if one.kind != "phrase" or one.value not in kept)
+
+
+@lru_cache(maxsize=1 << 13)  # files of a series say the same again and again
+def _known_in(
+    entry: Entry, encodings: tuple[str, ...], claims: frozenset[str]
+) -> tuple[tuple[Known, ...], tuple[str, ...]]:
+    """What identifies in one element, and what it says that may stay."""
+    stays: set[str] = set()
+    known: Iterable[Known] = ()
+    if entry.vr == "UI":
+        known = (Known("uid", uid) for uid in values(entry) if uid and not is_standard(uid))
+    elif entry.vr in ("DA", "DT"):
+        known = (Known("date", day) for day in map(day_of, values(entry)) if day)
+    else:
+        known = _from_text(entry, decode(entry.value, encodings), claims, stays)
+    return tuple(known), tuple(stays)
 
 
 def _from_text(entry: Entry, text: str, claims: frozenset[str], kept: set[str]) -> Iterator[Known]:

@@ -2,8 +2,9 @@
 key, can compute.
 
 The adversary tries MD5, SHA-1, SHA-256, SHA-512, BLAKE2 and BLAKE3 of every raw value in the spellings that
-de-identifiers use (hex, Base32, decimal UID, uuid5, cut to every length), also as HMAC with keys that can be guessed,
-and the date shifts that follow from them. Nothing of that may occur in the outputs or audits.
+de-identifiers use (hex, Base32, decimal UID, uuid5, cut to every length), also as HMAC with keys and beside salts that
+can be guessed, the engine itself with such keys, and the date shifts that follow from digests. Nothing of that may
+occur in the outputs or audits.
 """
 
 from __future__ import annotations
@@ -73,13 +74,19 @@ def raw_values(raw: bytes, *, site: str) -> set[bytes]:
 
 
 def derivations(values: Iterable[bytes]) -> Iterator[bytes]:
-    """Digests of all values, with and without keys that can be guessed."""
+    """Digests of all values, with and without keys and salts that can be guessed."""
     for value in values:
         for digest in _DIGESTS:
             yield digest(value)
         for key in _GUESSES:
             for name in ("md5", "sha1", "sha256"):
                 yield hmac.digest(key, value, name)
+        for salt in _GUESSES[1:]:
+            for salted in (salt + value, value + salt):
+                yield hashlib.sha256(salted).digest()
+                yield blake3(salted).digest()
+            if len(salt) == 32:
+                yield blake3(value, key=salt).digest()
 
 
 def spellings(digest: bytes) -> Iterator[bytes]:
@@ -106,6 +113,18 @@ def reproduced_names(outputs: Iterable[bytes], values: Iterable[bytes]) -> list[
             if spelled[:SHORTEST] in seen and len(spelled) >= SHORTEST:
                 found.add(seen[spelled[:SHORTEST]])
     return sorted(found)
+
+
+def reproduced_by_guessed_keys(outputs: Iterable[bytes], values: Iterable[bytes], sites: Iterable[str]) -> list[str]:
+    """Words of the outputs that this very code makes of raw values under a key that can be guessed."""
+    seen = {word.decode() for output in outputs for word in _WORDS.findall(output.lower())}
+    texts = sorted({value.decode("utf-8", "replace") for value in values if len(value) < 256})
+    made: set[str] = set()
+    for keyed in (Keyed(guess) for guess in _GUESSES if len(guess) >= 32):
+        for text in texts:
+            made |= {keyed.uid(text).rpartition(".")[2], keyed.token("accession", text)}
+            made |= {keyed.patient(text, site=site).lower() for site in sites}
+    return sorted(made & seen - {text.lower().rpartition(".")[2] for text in texts})
 
 
 def reproduced_shifts(patients: Sequence[tuple[Mapping[str, bytes], int]]) -> list[str]:
@@ -153,7 +172,9 @@ def attack(archive: Archive, profile: Profile) -> tuple[list[str], list[str], in
         values |= mine
         if source.patient not in patients:
             patients[source.patient] = (_ids(source), _days(source.raw, done.content))
-    return reproduced_names(outputs, values - {b""}), reproduced_shifts(list(patients.values())), len(outputs) // 2
+    names = reproduced_names(outputs, values - {b""})
+    names += reproduced_by_guessed_keys(outputs, values, {source.site for source in archive.sources})
+    return names, reproduced_shifts(list(patients.values())), len(outputs) // 2
 
 
 def _text_of(content: bytes) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate.deid.identifiers import Guard, Identifier, kind_of, name_words
 from curate.deid.vrs import Kind
@@ -67,3 +69,22 @@ def test_kinds_follow_tag_and_vr() -> None:
     assert kind_of(0x00080050, Kind.TEXT) == "accession"
     assert kind_of(0x00081050, Kind.PERSON) == "name"
     assert kind_of(0x00204000, Kind.TEXT) is None
+
+
+@given(
+    st.text("aB1 -_.", max_size=8),
+    st.sampled_from(["MRN-55/7", "1959.02-14", "19590214"]),
+    st.text("aB1 -_.", max_size=8),
+)
+def test_ids_are_found_exactly_where_no_letter_or_digit_touches_them(before: str, value: str, after: str) -> None:
+    guard = Guard([Identifier("patient_id", "MRN-55/7"), Identifier("birth_date", "19590214")])
+    touched = before[-1:].isalnum() or after[:1].isalnum()
+    assert guard.finds(before + value + after) is not touched
+    spans = guard.spans(before + value + after)
+    assert ((len(before), len(before) + len(value)) in spans) is not touched
+
+
+def test_a_second_place_counts_when_the_first_is_part_of_another_number() -> None:
+    guard = Guard([Identifier("patient_id", "5577")])
+    assert guard.finds("95577 and 5577")
+    assert guard.spans("95577 and 5577") == ((10, 14),)

@@ -20,7 +20,7 @@ from curate.deid import Keyed, deidentify_bytes, load_profile
 from curate.deid.decisions import read_decisions
 from curate.deid.review_page import render_page
 from curate.deid.values import ValueCollector, Values
-from tests.support.browser import is_installed, open_page
+from tests.support.browser import find_program, open_page
 from tests.support.deid_files import KEY, PATIENT_ID, PATIENT_NAME, encode, make_ct
 
 MIRA = load_profile("mira")
@@ -31,8 +31,6 @@ FILES = [
     encode(make_ct(SeriesDescription=HOSTILE[:64], ImageComments=HOSTILE, StationName="WUNDERLICH_CT")),
     encode(make_ct(SeriesDescription="Wirbelsäule, Übersicht\\2", ProtocolName='a "quoted", text')),
 ]
-
-needs_browser = pytest.mark.skipif(not is_installed(), reason="Debian packages chromium and chromium-driver")
 
 
 def values_of(files: list[bytes], unread: dict[str, int] | None = None) -> Values:
@@ -91,7 +89,6 @@ def saved(folder: Path, name: str) -> Path:
     raise AssertionError("nothing was saved")
 
 
-@needs_browser
 def test_three_marked_rows_are_saved_and_change_the_run(browser: Chrome, folder: Path) -> None:
     mark(browser, "SAG T2", "remove")
     mark(browser, "CT neck", "keep")
@@ -111,7 +108,6 @@ def test_three_marked_rows_are_saved_and_change_the_run(browser: Chrome, folder:
     assert run(FILES[1]).SeriesDescription == "AX T1"  # type: ignore[attr-defined]
 
 
-@needs_browser
 def test_both_saved_files_say_the_same_and_load_back(browser: Chrome, folder: Path) -> None:
     for text in ("SAG T2", 'a "quoted", text', "Wirbelsäule, Übersicht\\2"):
         mark(browser, text, "remove")
@@ -131,7 +127,6 @@ def test_both_saved_files_say_the_same_and_load_back(browser: Chrome, folder: Pa
     assert pressed.get_attribute("aria-pressed") == "true"
 
 
-@needs_browser
 def test_filters_narrow_the_list_and_marks_go_to_what_is_shown(browser: Chrome) -> None:
     everything = len(shown_texts(browser))
     search = browser.find_element(By.ID, "search")
@@ -151,7 +146,6 @@ def test_filters_narrow_the_list_and_marks_go_to_what_is_shown(browser: Chrome) 
     assert "SAG T2" not in shown_texts(browser)
 
 
-@needs_browser
 def test_the_keyboard_is_enough(browser: Chrome) -> None:
     row_of(browser, "SAG T2").send_keys("r")
     pressed = row_of(browser, "SAG T2").find_element(By.CSS_SELECTOR, "[data-mark=remove]")
@@ -163,7 +157,6 @@ def test_the_keyboard_is_enough(browser: Chrome) -> None:
     )
 
 
-@needs_browser
 def test_text_of_the_archive_never_becomes_markup_and_nothing_is_loaded(browser: Chrome) -> None:
     assert HOSTILE in shown_texts(browser)
     assert browser.title == "Values to review"
@@ -178,7 +171,6 @@ def test_text_of_the_archive_never_becomes_markup_and_nothing_is_loaded(browser:
     assert browser.title == "Values to review"
 
 
-@needs_browser
 def test_a_text_that_names_somebody_of_its_file_cannot_be_kept_and_shows_what_cleaning_leaves(browser: Chrome) -> None:
     row = row_of(browser, "CT spine for Quixotova")
     assert not row.find_element(By.CSS_SELECTOR, "[data-mark=keep]").is_enabled()
@@ -188,7 +180,6 @@ def test_a_text_that_names_somebody_of_its_file_cannot_be_kept_and_shows_what_cl
     assert "first" in str(first.get_attribute("class"))
 
 
-@needs_browser
 def test_thousands_of_texts_are_drawn_as_they_are_asked_for(tmp_path: Path) -> None:
     collector = ValueCollector(MIRA)
     for number in range(1200):
@@ -201,6 +192,16 @@ def test_thousands_of_texts_are_drawn_as_they_are_asked_for(tmp_path: Path) -> N
         assert len(browser.find_elements(By.CSS_SELECTOR, ".row")) == 400
         browser.find_element(By.ID, "search").send_keys("text 1199")
         assert shown_texts(browser) == ["text 1199"]
+
+
+def test_without_a_browser_these_tests_fail_and_name_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(AssertionError, match="apt-get install chromium chromium-driver"):
+        find_program("chromium")
+
+
+def test_the_page_says_how_to_run_again(page: Path) -> None:
+    assert "--decisions decisions.json" in page.read_text()
 
 
 def test_the_page_says_what_was_read_and_what_was_not(page: Path) -> None:

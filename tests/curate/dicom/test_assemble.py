@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from curate.dicom.assemble import AIR_HU, assemble
 from curate.dicom.frames import DecodedSlice
-from curate.dicom.stacks import Slice, Stack, split_stacks
+from curate.dicom.planes import Slice
+from curate.dicom.stacks import Stack, split_stacks
 from curate.errors import Rejected
 from curate.reasons import Reason
 
@@ -17,7 +18,7 @@ AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 def make_stack(count: int, rows: int = 2, columns: int = 3) -> Stack:
     slices = [Slice(f"s{n}", (0, 0, 2.0 * n), AXIAL, (0.5, 0.5), rows, columns, n) for n in range(count)]
-    return split_stacks(slices)[0]
+    return split_stacks(slices).stacks[0]
 
 
 def decoded(pixels: Any, dtype: type = np.int16, **changes: Any) -> DecodedSlice:
@@ -41,7 +42,7 @@ def test_ct_becomes_hounsfield_units_with_each_slices_own_rescale() -> None:
     np.testing.assert_array_equal(volume.array[0], [[-1024, 0, 1024], [-1023, -1022, -1021]])
     np.testing.assert_array_equal(volume.array[1], [[-1024, 0, 1024], [-1022, -1020, -1018]])
     assert (volume.array.dtype, volume.units, volume.modality, volume.flags) == (np.int16, "HU", "CT", ())
-    assert volume.grid == volume.stack.grid
+    assert volume.array.shape == volume.stack.placement.shape
 
 
 def test_hounsfield_units_are_rounded_and_not_cut_off() -> None:

@@ -5,7 +5,7 @@ import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
 from curate.dicom.codecs import decode_codestream
-from curate.dicom.frames import PixelFormat
+from curate.dicom.image_pixel import PixelFormat
 from curate.errors import Rejected
 from curate.reasons import Reason
 

@@ -5,6 +5,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from curate.dicom import elements
 from curate.dicom.elements import read_elements
 from tests.support.dicom_files import encode, make_dataset, make_file
 
@@ -71,3 +72,14 @@ def test_deep_nesting_is_damage_and_not_a_crash() -> None:
     level = b"\x08\x00\x40\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
     found = read_elements(whole[: pixels.header_start].split(b"\x10\x00\x20\x00")[0] + level * 20_000, [ROWS])
     assert not found.is_complete
+
+
+def test_a_plain_deflated_file_is_walked_by_the_kernel_and_gives_what_pydicom_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw, wanted = make_file(PIXELS, syntax=DeflatedExplicitVRLittleEndian), [ROWS, PATIENT_ID]
+    plain = elements._read_odd(raw, wanted)
+    with monkeypatch.context() as patch:
+        patch.delattr(elements, "_read_odd")
+        assert read_elements(raw, wanted) == plain
+    assert read_elements(raw[:-20], wanted) == elements._read_odd(raw[:-20], wanted)

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    HTJ2K,
+    MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -21,12 +25,14 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
 from curate.dicom.frames import decode_slice
 from curate.errors import Rejected
 from curate.reasons import Reason
+from tests.curate.dicom.codestreams import encapsulated, encoded, stream_of
 from tests.support.dicom_files import compress, encode, make_dataset, make_file
 
 RAMP = (np.add.outer(np.arange(24), np.arange(32)) * 70).astype(np.int32)
@@ -95,6 +101,44 @@ def test_lossy_jpeg_of_8_and_12_bits_is_near(tmp_path: Path, syntax: str, dtype:
     pixels = make_pixels(dtype, 0)
     found = decode_slice(compress(make_file(pixels, BitsStored=stored), syntax, tmp_path))
     assert np.abs(found.pixels.astype(int) - pixels).max() <= 2
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K, JPEG2000Lossless, JPEGLSLossless])
+@pytest.mark.parametrize(("dtype", "stored", "offset"), [FORMATS[0], FORMATS[1], FORMATS[4]])
+def test_codestreams_of_another_encoder_are_bit_exact(syntax: str, dtype: type, stored: int, offset: int) -> None:
+    pixels = make_pixels(dtype, offset)
+    found = decode_slice(encoded(pixels, syntax, BitsStored=stored))
+    np.testing.assert_array_equal(found.pixels, pixels)
+    assert found.pixels.dtype == pixels.dtype
+
+
+def test_conformant_jpeg_of_12_bits_stays_within_the_loss_of_its_encoder() -> None:
+    pixels = make_pixels(np.uint16, 0)
+    stream = imagecodecs.jpeg8_encode(pixels, level=95, bitspersample=12)
+    found = decode_slice(encapsulated(pixels, stream, JPEGExtended12Bit, BitsStored=12))
+    assert np.abs(found.pixels.astype(int) - pixels).max() <= 2
+    assert found.pixels.dtype == np.uint16
+
+
+def test_near_lossless_jpeg_ls_stays_within_its_bound() -> None:
+    pixels = make_pixels(np.uint16, 0)
+    stream = imagecodecs.jpegls_encode(pixels, level=3)
+    found = decode_slice(encapsulated(pixels, stream, JPEGLSNearLossless))
+    assert 0 < np.abs(found.pixels.astype(int) - pixels).max() <= 3
+
+
+def test_a_stream_that_is_mislabelled_as_another_jpeg_is_decoded_by_what_it_is(tmp_path: Path) -> None:
+    pixels = make_pixels(np.uint16, 0)
+    stream = imagecodecs.jpegls_encode(pixels)
+    np.testing.assert_array_equal(decode_slice(encapsulated(pixels, stream, JPEGLosslessSV1)).pixels, pixels)
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, JPEG2000Lossless])
+def test_a_jpeg_2000_with_bytes_cut_out_of_its_middle_is_undecodable(syntax: str) -> None:
+    pixels = make_pixels(np.uint16, 0)
+    whole = stream_of(pixels, syntax)
+    cut = whole[: len(whole) // 2] + whole[len(whole) // 2 + 20 :]
+    assert why(encapsulated(pixels, cut, syntax)) is Reason.UNDECODABLE_PIXELS
 
 
 def test_junk_above_the_stored_bits_is_masked() -> None:
@@ -186,10 +230,18 @@ def test_a_frame_cut_into_several_fragments_is_joined(tmp_path: Path) -> None:
 
 
 def test_what_no_decoder_reads_is_named() -> None:
-    dataset = make_dataset(make_pixels(np.uint16, 0))
-    dataset.PixelData = encapsulate([b"\x00" * 100])
-    dataset["PixelData"].is_undefined_length = True
-    assert why(encode(dataset, HTJ2KLossless)) is Reason.UNSUPPORTED_TRANSFER_SYNTAX
+    video = encapsulated(make_pixels(np.uint16, 0), b"\x00" * 100, MPEG2MPML)
+    assert why(video) is Reason.UNSUPPORTED_TRANSFER_SYNTAX
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, JPEGLSLossless, JPEG2000Lossless])
+def test_the_package_that_is_missing_is_named(syntax: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = encoded(make_pixels(np.uint16, 0), syntax)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(Rejected) as caught:
+        decode_slice(raw)
+    assert caught.value.reason is Reason.UNSUPPORTED_TRANSFER_SYNTAX
+    assert "imagecodecs" in caught.value.detail
 
 
 @pytest.mark.parametrize(
@@ -208,12 +260,6 @@ def test_what_no_decoder_reads_is_named() -> None:
 )
 def test_headers_that_fit_no_single_intensity_image_are_refused(changes: dict[str, Any], reason: Reason) -> None:
     assert why(make_file(make_pixels(np.uint16, 0), **changes)) is reason
-
-
-def test_a_modality_lut_is_refused_and_not_ignored() -> None:
-    lut = Dataset()
-    lut.LUTDescriptor = [1, 0, 16]
-    assert why(make_file(make_pixels(np.uint16, 0), ModalityLUTSequence=[lut])) is Reason.UNDECODABLE_PIXELS
 
 
 def test_pixels_may_be_padded_at_the_end() -> None:

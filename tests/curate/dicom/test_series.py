@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from curate.dicom.series import SortedSeries, estimate_memory, sort_out
+from curate.dicom.estimate import estimate_memory
+from curate.dicom.series import SortedSeries, sort_out
+from curate.dicom.stacks import StackLimits
 from curate.reasons import Reason
 
 CT_CLASS, MR_CLASS = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 CAPTURE_CLASS, ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.2.1"
-EXPLICIT, JPEG_LOSSLESS, HTJ2K = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.201"
+EXPLICIT, JPEG_LOSSLESS, MPEG2 = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.100"
 
 
 def row(n: int, **changes: Any) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def test_a_plain_series_is_accepted_and_every_instance_has_its_place() -> None:
     assert [(each.instance_key, each.reason, each.stack, each.position_in_stack) for each in found.instances] == [
         (f"key-{n}", None, 0, n) for n in (3, 2, 1, 0)
     ]
-    assert found.stacks[0].grid.shape == (4, 512, 512)
+    assert found.stacks[0].placement.shape == (4, 512, 512)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +72,14 @@ def test_a_plain_series_is_accepted_and_every_instance_has_its_place() -> None:
         ({"image_type": "ORIGINAL\\PRIMARY\\LOCALIZER"}, Reason.LOCALIZER),
         ({"samples_per_pixel": 3, "photometric_interpretation": "RGB"}, Reason.NOT_MONOCHROME),
         ({"photometric_interpretation": "PALETTE COLOR"}, Reason.NOT_MONOCHROME),
-        ({"transfer_syntax_uid": HTJ2K}, Reason.UNSUPPORTED_TRANSFER_SYNTAX),
+        ({"transfer_syntax_uid": MPEG2}, Reason.UNSUPPORTED_TRANSFER_SYNTAX),
     ],
 )
 def test_what_is_no_slice_is_set_apart_and_alone_it_names_the_series(changes: dict[str, Any], reason: Reason) -> None:
     beside = sort([*rows(4), row(9, **changes)])
     assert beside.is_accepted
     assert beside.instances[-1].reason is reason
-    assert beside.stacks[0].grid.shape[0] == 4
+    assert beside.stacks[0].placement.shape[0] == 4
     alone = sort(rows(3, **changes))
     assert alone.reason is reason
     assert alone.stacks == ()
@@ -128,8 +130,56 @@ def test_a_file_too_short_for_its_matrix_is_truncated_when_its_neighbours_are_wh
     headers = rows(5)
     headers[2]["size_bytes"] = 300_000
     found = sort(headers)
-    assert (found.reason, found.detail) == (Reason.TRUNCATED_FILE, "512 x 512 pixels in a file of 300000 bytes")
+    assert found.is_accepted
+    assert found.detail == "1 missing between slices 2 and 3"
     assert [each.reason for each in found.instances] == [None, None, Reason.TRUNCATED_FILE, None, None]
+    assert found.instances[2].detail == "512 x 512 pixels in a file of 300000 bytes"
+
+
+def test_more_damage_than_allowed_rejects_the_series_and_says_how_much() -> None:
+    headers = rows(8)
+    for n in (2, 5):
+        headers[n]["size_bytes"] = 300_000
+    found = sort(headers)
+    assert found.reason is Reason.TRUNCATED_FILE
+    assert found.detail == "2 of 8 images; 512 x 512 pixels in a file of 300000 bytes"
+    assert sort(headers, limits=StackLimits(maximum_missing=0.25)).is_accepted
+
+
+def test_an_instance_whose_pixels_turned_out_to_be_damaged_is_missing_for_that_reason() -> None:
+    found = sort(rows(6), damaged={"key-3": (Reason.UNDECODABLE_PIXELS, "no end marker")})
+    assert found.is_accepted
+    assert found.stacks[0].missing == ((2, 1),)
+    assert (found.instances[3].reason, found.instances[3].detail) == (Reason.UNDECODABLE_PIXELS, "no end marker")
+
+
+def frames_of(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "frame": n,
+            "image_position_mm": [0.0, 0.0, 3.0 * ((n * 2) % count)],
+            "image_orientation": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+            "pixel_spacing_mm": [0.5, 0.5],
+            "slice_thickness_mm": 3.0,
+            "instance_number": n + 1,
+            "kind": [],
+            "tile": None,
+        }
+        for n in range(count)
+    ]
+
+
+def test_the_frames_of_an_enhanced_object_are_ordered_by_their_own_positions() -> None:
+    enhanced = row(0, sop_class_uid=ENHANCED_CT, number_of_frames=5, frames=frames_of(5), image_position_mm=None)
+    enhanced["size_bytes"] = 5 * 600_000
+    found = sort([enhanced])
+    assert [each.frame for each in found.stacks[0].slices] == [0, 3, 1, 4, 2]
+    assert (found.instances[0].reason, found.instances[0].stack, found.instances[0].position_in_stack) == (None, 0, 0)
+
+
+def test_a_multi_frame_file_too_short_for_its_frames_is_not_believed() -> None:
+    enhanced = row(0, sop_class_uid=ENHANCED_CT, number_of_frames=5, frames=frames_of(5))
+    assert sort([enhanced]).reason is Reason.IMPLAUSIBLE_HEADER
 
 
 @pytest.mark.parametrize(
@@ -145,11 +195,16 @@ def test_the_bytes_of_a_compressed_file_say_nothing_of_its_matrix() -> None:
 
 
 @pytest.mark.parametrize("name", ["image_position_mm", "image_orientation", "pixel_spacing_mm"])
-def test_one_image_without_geometry_rejects_the_series(name: str) -> None:
-    headers = rows(4)
+def test_images_without_geometry_are_set_apart_up_to_the_limit(name: str) -> None:
+    headers = rows(6)
     headers[1][name] = None
     found = sort(headers)
-    assert (found.reason, found.detail) == (Reason.MISSING_GEOMETRY, "1 of 4 images")
+    assert found.is_accepted
+    assert found.instances[1].reason is Reason.MISSING_GEOMETRY
+    headers[3][name] = None
+    found = sort(headers)
+    assert found.reason is Reason.MISSING_GEOMETRY
+    assert found.detail == "2 of 6 images; no position, orientation or pixel spacing"
 
 
 @pytest.mark.parametrize("spacing", [[0.0, 0.5], [0.5, -1.0], [500.0, 0.5]])
@@ -160,15 +215,15 @@ def test_a_spacing_that_cannot_be_is_missing_geometry(spacing: list[float]) -> N
 def test_the_reason_of_the_stack_is_the_reason_of_the_series() -> None:
     headers = rows(6)
     del headers[3]
-    found = sort(headers)
+    found = sort(headers, limits=StackLimits(maximum_missing=0.1))
     assert found.reason is Reason.SLICE_GAP
-    assert found.detail == "between slices 3 and 4: 4.00 mm, else 2.00 mm"
+    assert found.detail == "1 missing between slices 3 and 4"
     assert {each.stack for each in found.instances} == {None}
 
 
 def test_slices_of_a_stack_that_is_too_short_are_named() -> None:
     tilted = row(9, image_orientation=[1.0, 0.0, 0.0, 0.0, 0.9397, 0.342])
-    found = sort([*rows(4), tilted], minimum_slices=2)
+    found = sort([*rows(4), tilted], limits=StackLimits(minimum_slices=2))
     assert found.is_accepted
     assert found.instances[-1].reason is Reason.TOO_FEW_SLICES
 
@@ -187,4 +242,12 @@ def test_memory_covers_the_volume_as_acquired_and_as_resampled() -> None:
     assert shrunk < plain < grown
     assert grown >= 4 * 4 * voxels * (4 + 2)
     assert estimate_memory(headers, spacing_mm=(None, None, None)) == plain
+    assert estimate_memory([]) == 0
+
+
+def test_memory_grows_with_frames_and_with_the_field_that_leaning_slices_need() -> None:
+    plain = estimate_memory(rows(1))
+    assert estimate_memory(rows(1, number_of_frames=50)) > 30 * plain
+    leaning = [row(n, image_position_mm=[0.0, 1.0 * n, 2.0 * n]) for n in range(100)]
+    assert estimate_memory(leaning) > estimate_memory(rows(100)) * 1.1
     assert estimate_memory([]) == 0

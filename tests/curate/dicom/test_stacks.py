@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.dicom.stacks import Slice, Stack, split_stacks
+from curate.dicom.planes import Slice
+from curate.dicom.stacks import Stack, StackLimits
+from curate.dicom.stacks import split_stacks as split_series
 from curate.errors import Rejected
+from curate.geometry import Grid
 from curate.reasons import Reason
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -31,10 +34,24 @@ def axial(heights: Sequence[float], numbers: Sequence[int | None] | None = None,
     ]
 
 
-def why(slices: Sequence[Slice], *, minimum_slices: int = 1) -> tuple[Reason, str]:
+def split_stacks(slices: Sequence[Slice], **limits: float) -> tuple[Stack, ...]:
+    return split_series(slices, StackLimits(**limits)).stacks  # type: ignore[arg-type]
+
+
+def apart(slices: Sequence[Slice], **limits: float) -> dict[str, Reason]:
+    found = split_series(slices, StackLimits(**limits)).apart  # type: ignore[arg-type]
+    return {key: reason for (key, _), (reason, _) in found.items()}
+
+
+def why(slices: Sequence[Slice], **limits: float) -> tuple[Reason, str]:
     with pytest.raises(Rejected) as caught:
-        split_stacks(slices, minimum_slices=minimum_slices)
+        split_stacks(slices, **limits)
     return caught.value.reason, caught.value.detail
+
+
+def grid_of(stack: Stack) -> Grid:
+    assert stack.grid is not None
+    return stack.grid
 
 
 def tilted(angle_degrees: float) -> tuple[float, float, float, float, float, float]:
@@ -44,10 +61,10 @@ def tilted(angle_degrees: float) -> tuple[float, float, float, float, float, flo
 
 def test_a_plain_axial_stack_has_the_affine_that_the_standard_gives() -> None:
     (stack,) = split_stacks(axial([0, 2, 4, 6]))
-    assert stack.grid.shape == (4, 8, 6)
-    np.testing.assert_allclose(stack.grid.to_patient([0, 0, 0]), [-10, -20, 0])
-    np.testing.assert_allclose(stack.grid.to_patient([3, 7, 5]), [-10 + 5 * 0.4, -20 + 7 * 0.5, 6])
-    assert stack.grid.axis_codes == "SPL"
+    assert grid_of(stack).shape == (4, 8, 6)
+    np.testing.assert_allclose(grid_of(stack).to_patient([0, 0, 0]), [-10, -20, 0])
+    np.testing.assert_allclose(grid_of(stack).to_patient([3, 7, 5]), [-10 + 5 * 0.4, -20 + 7 * 0.5, 6])
+    assert grid_of(stack).axis_codes == "SPL"
 
 
 def test_slices_are_ordered_by_position_whatever_the_instance_numbers_and_the_input_order_say() -> None:
@@ -62,8 +79,8 @@ def test_slices_are_ordered_by_position_whatever_the_instance_numbers_and_the_in
 def test_a_sagittal_stack_grows_along_row_times_column() -> None:
     slices = [plane(f"s{n}", (x, -100, 100), n, orientation=SAGITTAL) for n, x in enumerate([-8, -4, 0, 4, 8])]
     (stack,) = split_stacks(slices)
-    assert stack.grid.axis_codes == "RIP"
-    np.testing.assert_allclose(stack.grid.to_patient([0, 0, 0]), [8, -100, 100])
+    assert grid_of(stack).axis_codes == "RIP"
+    np.testing.assert_allclose(grid_of(stack).to_patient([0, 0, 0]), [8, -100, 100])
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,7 +113,7 @@ def test_any_orientation_gives_every_pixel_its_place(
     (stack,) = split_stacks(random.Random(seed).sample(slices, count))
     for k, place in enumerate(places):
         truth = place + 3 * spacing[1] * column + 2 * spacing[2] * row
-        np.testing.assert_allclose(stack.grid.to_patient([k, 3, 2]), truth, atol=1e-6)
+        np.testing.assert_allclose(grid_of(stack).to_patient([k, 3, 2]), truth, atol=1e-6)
 
 
 def test_positions_that_jitter_by_a_hundredth_and_noisy_directions_are_one_volume() -> None:
@@ -111,26 +128,47 @@ def test_positions_that_jitter_by_a_hundredth_and_noisy_directions_are_one_volum
         for n in range(40)
     ]
     (stack,) = split_stacks(slices)
-    assert stack.grid.shape[0] == 40
-    assert stack.grid.spacing_mm[0] == pytest.approx(1.25, abs=1e-3)
+    assert grid_of(stack).shape[0] == 40
+    assert grid_of(stack).spacing_mm[0] == pytest.approx(1.25, abs=1e-3)
 
 
-def test_a_missing_slice_rejects_the_series_and_names_the_gap() -> None:
-    assert why(axial([18.1, 23.1, 28.1, 38.1])) == (
+def test_a_missing_slice_is_counted_and_named_and_the_true_positions_are_kept() -> None:
+    (stack,) = split_stacks(axial([18, 23, 28, 38, 43], numbers=[1, 2, 3, 5, 6]))
+    assert stack.missing == ((2, 1),)
+    assert stack.flags == ("missing_slices",)
+    assert stack.detail == "1 missing between slices 3 and 4"
+    assert stack.grid is None
+    np.testing.assert_allclose(stack.placement.heights_mm, [0, 5, 10, 20, 25])
+
+
+def test_too_many_missing_slices_are_a_gap() -> None:
+    slices = axial([0, 5, 10, 20, 25, 35, 40], numbers=[1, 2, 3, 5, 6, 8, 9])
+    assert split_stacks(slices, maximum_missing=0.23)
+    assert why(slices, maximum_missing=0.22) == (
         Reason.SLICE_GAP,
-        "between slices 3 and 4: 10.00 mm, else 5.00 mm",
+        "1 missing between slices 3 and 4, and 1 more",
     )
+
+
+def test_a_gap_wider_than_the_limit_is_refused_and_named() -> None:
+    assert why(axial([0, 5, 10, 20, 25], numbers=[1, 2, 3, 5, 6]), maximum_gap_mm=9.0) == (
+        Reason.SLICE_GAP,
+        "a gap of 10.00 mm, 9 allowed",
+    )
+    assert why(axial([0, 5, 10, 17.5, 22.5]), maximum_gap_mm=7.0)[0] is Reason.IRREGULAR_SPACING
 
 
 def test_a_missing_slice_is_told_by_instance_numbers_that_skip_alike_in_either_direction() -> None:
     heights = [0, 3, 6, 12, 15, 18]
-    assert why(axial(heights, numbers=[1, 2, 3, 5, 6, 7]))[0] is Reason.SLICE_GAP
-    assert why(axial(heights, numbers=[7, 6, 5, 3, 2, 1]))[0] is Reason.SLICE_GAP
+    for numbers in ([1, 2, 3, 5, 6, 7], [7, 6, 5, 3, 2, 1]):
+        (stack,) = split_stacks(axial(heights, numbers=numbers))
+        assert stack.missing == ((2, 1),)
 
 
 @pytest.mark.parametrize("numbers", [[4, 1, 6, 2, 3, 5], [None] * 6, [0] * 6])
 def test_instance_numbers_that_say_nothing_leave_a_whole_gap_a_missing_slice(numbers: list[int | None]) -> None:
-    assert why(axial([0, 3, 6, 12, 15, 18], numbers=numbers))[0] is Reason.SLICE_GAP
+    (stack,) = split_stacks(axial([0, 3, 6, 12, 15, 18], numbers=numbers))
+    assert stack.missing == ((2, 1),)
 
 
 def test_parallel_stacks_with_a_gap_between_them_are_separate_volumes_from_head_to_feet() -> None:
@@ -144,8 +182,10 @@ def test_a_whole_gap_over_which_instance_numbers_go_on_is_two_stacks() -> None:
     assert [len(stack.slices) for stack in stacks] == [3, 3]
 
 
-def test_a_lone_slice_beyond_a_gap_is_a_gap_and_not_a_stack() -> None:
-    assert why(axial([0, 4, 8, 25.5]))[0] is Reason.SLICE_GAP
+def test_a_lone_slice_beyond_a_gap_is_no_stack_of_its_own() -> None:
+    assert apart(axial([0, 4, 8, 25.5]), minimum_slices=2) == {"s003": Reason.TOO_FEW_SLICES}
+    (stack,) = split_stacks(axial([0, 4, 8, 15.5]))
+    assert stack.flags == ("uneven_spacing",)
 
 
 def test_angled_stacks_of_a_lumbar_series_are_split_by_orientation() -> None:
@@ -158,67 +198,87 @@ def test_angled_stacks_of_a_lumbar_series_are_split_by_orientation() -> None:
             slices.append(plane(f"d{disc}s{n}", place, 4 * disc + n, orientation=row_column))
     stacks = split_stacks(slices)
     assert [{each.key[:2] for each in stack.slices} for stack in stacks] == [{"d0"}, {"d1"}, {"d2"}, {"d3"}]
-    assert all(stack.grid.spacing_mm[0] == pytest.approx(4) for stack in stacks)
+    assert all(grid_of(stack).spacing_mm[0] == pytest.approx(4) for stack in stacks)
 
 
-def test_sagittal_and_axial_planes_in_one_series_are_not_a_volume() -> None:
-    mixed = [*axial([0, 3]), *(plane(f"x{n}", (4 * n, 0, 0), n, orientation=SAGITTAL) for n in range(2))]
-    reason, detail = why(mixed)
-    assert reason is Reason.MIXED_ORIENTATION
-    assert "90 degrees" in detail
+def test_sagittal_and_axial_planes_in_one_series_are_two_stacks() -> None:
+    mixed = [*axial([0, 3, 6]), *(plane(f"x{n}", (4 * n, 0, 0), n, orientation=SAGITTAL) for n in range(3))]
+    stacks = split_stacks(mixed, minimum_slices=3)
+    assert sorted(grid_of(stack).axis_codes for stack in stacks) == ["RIP", "SPL"]
 
 
 def test_a_radial_series_is_not_a_volume() -> None:
     fan = [plane(f"s{n}", (0, 0, n), n, orientation=tilted(5.0 * n)) for n in range(6)]
-    assert why(fan) == (Reason.MIXED_ORIENTATION, "6 orientations in 6 slices")
+    assert why(fan, minimum_slices=2) == (Reason.MIXED_ORIENTATION, "6 orientations in 6 slices")
 
 
-def test_gantry_tilt_is_seen_in_the_positions() -> None:
+def test_gantry_tilt_is_seen_in_the_positions_and_kept_in_the_placement() -> None:
     leaning = [plane(f"s{n}", (0, 0, 5 * n), n, orientation=tilted(-14)) for n in range(4)]
-    reason, detail = why(leaning)
-    assert reason is Reason.GANTRY_TILT
-    assert "14.0 degrees" in detail
+    (stack,) = split_stacks(leaning)
+    assert stack.flags == ("gantry_tilt",)
+    assert "14.0 degrees" in stack.detail
+    assert stack.grid is None
+    np.testing.assert_allclose(stack.placement.origins_mm, [each.position_mm for each in stack.slices])
 
 
-def test_tilt_wins_over_the_gap_that_comes_with_it() -> None:
-    leaning = [plane(f"s{n}", (0, 0, z), n, orientation=tilted(15.5)) for n, z in enumerate([0, 5, 10, 20])]
-    assert why(leaning)[0] is Reason.GANTRY_TILT
+def test_tilt_and_a_missing_slice_are_both_said() -> None:
+    leaning = [
+        plane(f"s{n}", (0, 0, z), n + 1 + (z > 15), orientation=tilted(15.5)) for n, z in enumerate([0, 5, 10, 20, 25])
+    ]
+    (stack,) = split_stacks(leaning)
+    assert stack.flags == ("gantry_tilt", "missing_slices")
 
 
 def test_a_tilted_plane_with_positions_on_its_normal_is_an_oblique_volume_and_no_tilt() -> None:
     row_column = tilted(20)
     normal = np.cross(row_column[:3], row_column[3:])
     (stack,) = split_stacks([plane(f"s{n}", 3 * n * normal, n, orientation=row_column) for n in range(5)])
-    assert stack.grid.spacing_mm[0] == pytest.approx(3)
+    assert grid_of(stack).spacing_mm[0] == pytest.approx(3)
 
 
-def test_spacing_that_changes_along_the_stack_is_irregular() -> None:
-    reason, detail = why(axial([0, 2, 4, 6, 8.6, 11.2, 13.8]))
-    assert reason is Reason.IRREGULAR_SPACING
-    assert detail == "distances from 2.00 to 2.60 mm, mostly 2.30 mm"
+def test_spacing_that_changes_along_the_stack_is_said_in_numbers() -> None:
+    (stack,) = split_stacks(axial([0, 2, 4, 6, 8.6, 11.2, 13.8]))
+    assert stack.flags == ("uneven_spacing",)
+    assert stack.detail == "distances from 2.00 to 2.60 mm, mostly 2.30 mm"
 
 
-def test_a_slice_that_is_shifted_within_its_plane_is_irregular() -> None:
+def test_a_slice_that_is_shifted_within_its_plane_is_uneven() -> None:
     slices = axial([0, 2, 4, 6, 8, 10, 12])
     slices[3] = replace(slices[3], position_mm=(-7.0, -20.0, 6.0))
-    assert why(slices)[0] is Reason.IRREGULAR_SPACING
+    (stack,) = split_stacks(slices)
+    assert stack.flags == ("uneven_spacing",)
+    np.testing.assert_allclose(stack.placement.origins_mm[3], [-7, -20, 6])
 
 
-def test_several_images_at_one_position_are_named_by_their_numbers() -> None:
-    assert why(axial([61.5] * 4)) == (Reason.REPEATED_POSITION, "4 images at 1 positions")
-    assert why(axial([0, 0, 3, 3, 6, 6])) == (Reason.REPEATED_POSITION, "6 images at 3 positions")
+def test_several_images_at_one_position_are_kept_for_the_pixels_to_decide() -> None:
+    (stack,) = split_stacks(axial([0, 0, 3, 3, 6, 6]))
+    assert [each.instance_number for each in stack.slices] == [1, 3, 5]
+    assert [(k, each.instance_number) for k, each in stack.repeats] == [(0, 2), (1, 4), (2, 6)]
 
 
-def test_two_matrix_sizes_are_counted() -> None:
+def test_images_at_one_position_are_told_apart_by_the_first_tag_that_differs() -> None:
+    slices = [
+        replace(each, kind=(("note", str(n)), ("echo_time_ms", "12.0" if n % 2 else "90.0")))
+        for n, each in enumerate(axial([0, 0, 3, 3, 6, 6]))
+    ]
+    same_note = [replace(each, kind=(("note", "x"), *each.kind[1:])) for each in slices]
+    stacks = split_stacks(same_note)
+    assert [stack.flags for stack in stacks] == [("told_apart_by_echo_time_ms",)] * 2
+    assert all(stack.repeats == () for stack in stacks)
+
+
+def test_the_larger_matrix_group_goes_on_and_the_other_is_set_apart() -> None:
     slices = axial([0, 2, 4])
-    slices[1] = replace(slices[1], rows=16)
-    assert why(slices) == (Reason.MIXED_MATRIX, "2 of 8 x 6, 1 of 16 x 6")
+    slices[2] = replace(slices[2], rows=16)
+    (stack,) = split_stacks(slices)
+    assert stack.placement.shape == (2, 8, 6)
+    assert apart(slices) == {"s002": Reason.MIXED_MATRIX}
 
 
-def test_two_pixel_spacings_are_a_mixed_matrix() -> None:
+def test_another_pixel_spacing_is_another_matrix() -> None:
     slices = axial([0, 2, 4])
-    slices[1] = replace(slices[1], spacing_mm=(0.5, 0.41))
-    assert why(slices)[0] is Reason.MIXED_MATRIX
+    slices[2] = replace(slices[2], spacing_mm=(0.5, 0.41))
+    assert apart(slices) == {"s002": Reason.MIXED_MATRIX}
 
 
 @pytest.mark.parametrize(
@@ -235,21 +295,23 @@ def test_two_pixel_spacings_are_a_mixed_matrix() -> None:
 )
 def test_geometry_that_is_no_geometry_is_missing(changes: dict[str, object]) -> None:
     slices = axial([0, 2, 4])
-    slices[1] = replace(slices[1], **changes)  # type: ignore[arg-type]
-    assert why(slices)[0] is Reason.MISSING_GEOMETRY
+    spoiled = [replace(each, **changes) for each in slices]  # type: ignore[arg-type]
+    assert why(spoiled)[0] is Reason.MISSING_GEOMETRY
+    assert apart([slices[0], spoiled[1], slices[2]]) == {"s001": Reason.MISSING_GEOMETRY}
 
 
 def test_one_slice_is_a_volume_as_thick_as_it_says() -> None:
     for thickness, expected in [(5.0, 5.0), (None, 1.0), (0.0, 1.0)]:
         (stack,) = split_stacks([plane("s", (0, 0, 0), 1, thickness_mm=thickness)])
-        assert stack.grid.spacing_mm[0] == expected
+        assert grid_of(stack).spacing_mm[0] == expected
 
 
 def test_short_stacks_are_left_out_and_nothing_left_is_too_few() -> None:
     slices = [*axial([0, 4, 8]), plane("x", (0, 50, 90), 9, orientation=tilted(20))]
     stacks = split_stacks(slices, minimum_slices=2)
     assert [len(stack.slices) for stack in stacks] == [3]
-    assert why(slices, minimum_slices=4) == (Reason.TOO_FEW_SLICES, "3 in the longest stack, 4 needed")
+    assert apart(slices, minimum_slices=2) == {"x": Reason.TOO_FEW_SLICES}
+    assert why(slices, minimum_slices=4) == (Reason.TOO_FEW_SLICES, "a stack of 3, 4 needed")
     assert why([])[0] is Reason.TOO_FEW_SLICES
 
 

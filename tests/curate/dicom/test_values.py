@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from curate.dicom.elements import Element
-from curate.dicom.values import integer, number, numbers, text
+from curate.dicom.values import double, integer, number, numbers, text
 
 
 def test_text_is_stripped_of_padding_and_empty_text_is_absent() -> None:
@@ -78,3 +78,22 @@ def test_decimal_strings_are_finite_numbers_or_nothing(raw: bytes, count: int | 
 def test_one_number_is_the_first_of_several() -> None:
     assert number(Element("DS", b"2.5\\3")) == 2.5
     assert number(Element("DS", b"x")) is None
+
+
+@pytest.mark.parametrize(
+    ("element", "is_little", "expected"),
+    [
+        (Element("FD", b"\0\0\0\0\0\x02\x89\x40"), True, 800.25),
+        (Element("FD", b"\x40\x89\x02\0\0\0\0\0"), False, 800.25),
+        (Element(None, b"\0\0\0\0\0\x02\x89\x40" * 2), True, 800.25),
+        (Element("DS", b"800.25"), True, 800.25),
+        (Element("FD", b"\0\0\0\0\0\x02\x89"), True, None),
+        (Element("FD", b"\0\0\0\0\0\0\xf8\x7f"), True, None),  # not a number
+        (Element("LO", b"12345678"), True, None),
+        (None, True, None),
+    ],
+)
+def test_binary_doubles_are_read_where_they_are_finite(
+    element: Element | None, is_little: bool, expected: float | None
+) -> None:
+    assert double(element, is_little_endian=is_little) == expected

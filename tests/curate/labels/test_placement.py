@@ -69,7 +69,9 @@ class Scan:
                 "stack": self.stack,
                 "position_in_stack": position,
                 "instance_key": f"{self.series}/{self.stack}/{position}",
+                "frame": 0,
                 "instance_number": self.number(position),
+                "image_position_mm": self.source.TransformIndexToPhysicalPoint((0, 0, position)),
             }
             for position in range(self.size[2])
         ]
@@ -186,7 +188,7 @@ def test_a_point_beyond_the_stack_is_given_on_its_last_slice_with_its_distance()
 
 def test_the_way_back_needs_the_slices_of_the_volume() -> None:
     scan = Scan()
-    with pytest.raises(ValueError, match="0 rows for position"):
+    with pytest.raises(ValueError, match="0 rows for a stack"):
         source_of([0.0, 0.0, 0.0], scan.volume_row(), slices(Scan(series="E2")))
 
 

@@ -50,7 +50,9 @@ def test_a_leak_ends_with_exit_code_1_and_its_place(place: Path) -> None:
     (place / "out" / "notes.txt").write_text("for Quixotova")
     code, said = run(place)
     assert code == 1
-    assert "notes.txt: leak" in said
+    assert "(leak: 2 findings)" in said
+    assert "notes.txt: name" in said
+    assert "Quixotova" not in said
     assert "Quixotova" not in said
 
 

@@ -42,7 +42,7 @@ def test_plan_run_status_release_and_verify_follow_each_other(command: Command, 
     code, text = command("plan", spec, "--executor", "inline")
     assert code == 0
     assert "16" in text
-    assert "slice_gap" in text
+    assert "mixed_matrix" in text
     assert not (own_copy / "store/volumes").exists()
 
     code, text = command("run", spec, "--executor", "inline")
@@ -84,12 +84,12 @@ def test_failures_and_why_tell_the_reason_in_words(command: Command, cervical: C
     store = cervical.spec.store
     code, text = command("failures", store)
     assert code == 0
-    assert "slice_gap: One or more slices are missing." in text
-    gap = next(row for row in cervical.manifest("series").to_pylist() if row["reason"] == "slice_gap")
-    code, text = command("why", store, gap["series_key"])
+    assert "mixed_matrix: Images of different rows, columns or pixel spacing under one series." in text
+    mixed = next(row for row in cervical.manifest("series").to_pylist() if row["reason"] == "mixed_matrix")
+    code, text = command("why", store, mixed["series_key"])
     assert code == 0
     assert "rejected" in text
-    assert "4.00 mm, else 2.00 mm" in text or "mm, else" in text
+    assert "pixels beside" in text
     done = next(row for row in cervical.manifest("series").to_pylist() if row["status"] == "done")
     code, text = command("why", store, done["series_key"][:20])
     assert code == 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from curate.deid.verification.claims import Claims
 from curate.deid.verification.findings import Rule
-from curate.deid.verification.judge import Judge, align, is_dummy, is_old, words_of
-from curate.deid.verification.reading import Entry, read_contents
+from curate.deid.verification.judge import Judge
+from curate.deid.verification.parsing import parse_contents
 from tests.support.deid_files import encode, item, make_ct
 
 BASIC = frozenset({"113100", "113107"})
@@ -22,8 +21,8 @@ def content_item(code: str, text: str) -> Dataset:
 
 
 def judged(codes: frozenset[str], before: Dataset | None = None, **changes: object) -> list[tuple[Rule, str]]:
-    output = read_contents(encode(make_ct(**changes), preamble=b""))
-    source = None if before is None else read_contents(encode(before))
+    output = parse_contents(encode(make_ct(**changes), preamble=b""))
+    source = None if before is None else parse_contents(encode(before))
     return [(rule, where) for rule, where, _ in Judge(Claims(codes)).judge(output, source).broken]
 
 
@@ -54,42 +53,9 @@ def test_nested_attributes_are_named_by_their_whole_path() -> None:
 
 def test_an_override_for_one_private_attribute_lets_it_and_its_creator_pass() -> None:
     overrides = {(0x0029, "SECRETAPP 1.0", 0x10): "K"}
-    output = read_contents(encode(make_ct()))
+    output = parse_contents(encode(make_ct()))
     broken = Judge(Claims(BASIC, overrides=overrides)).judge(output).broken
     assert len([rule for rule, _, _ in broken if rule is Rule.PRIVATE]) == 1  # the sequence beside it
-
-
-def entries(*tags: int) -> tuple[Entry, ...]:
-    return tuple(Entry(tag, "LO", b"x") for tag in tags)
-
-
-def test_items_are_aligned_by_number_or_else_by_what_they_hold() -> None:
-    one, two, three = entries(1, 2), entries(3), entries(4, 5)
-    assert align([one, two], [two, one]) == [two, one]
-    assert align([entries(4)], [one, two, three]) == [three]
-    assert align([entries(9), one, two], [one]) == [None, one, None]
-
-
-@pytest.mark.parametrize("value", [b"", b"ANONYMIZED", b"19000101", b"0\\0", bytes(8), b"000Y"])
-def test_a_dummy_is_one(value: bytes) -> None:
-    assert is_dummy(Entry(0x00080020, "DA", value))
-
-
-@pytest.mark.parametrize("value", [b"20200229", b"ANONYMIZED\\Smith", b"1"])
-def test_a_value_is_no_dummy(value: bytes) -> None:
-    assert not is_dummy(Entry(0x00080020, "DA", value))
-
-
-@pytest.mark.parametrize(
-    ("age", "old"), [("089Y", False), ("090Y", False), ("091Y", True), ("999M", False), ("", False)]
-)
-def test_ages_over_89_years_are_old_unless_capped(age: str, old: bool) -> None:
-    assert is_old(age) is old
-    assert is_old("4700W")
-
-
-def test_words_are_counted() -> None:
-    assert words_of(b"T2 TSE\\T2 ") == {b"T2": 2, b"TSE": 1}
 
 
 def test_what_relates_files_is_collected() -> None:
@@ -97,7 +63,7 @@ def test_what_relates_files_is_collected() -> None:
     moved = make_ct(
         SOPInstanceUID="2.25.1", StudyDate="20200222", PatientID="KEY", PatientName="KEY", ContentDate="20200223"
     )
-    judgement = Judge(Claims(BASIC)).judge(read_contents(encode(moved)), read_contents(encode(source)))
+    judgement = Judge(Claims(BASIC)).judge(parse_contents(encode(moved)), parse_contents(encode(source)))
     assert (source.SOPInstanceUID, "2.25.1") in judgement.uids
     assert -7 in judgement.days
     assert judgement.patients == {("\0MRN-554477", "KEY")}

@@ -114,7 +114,7 @@ SPOILS: dict[str, tuple[Callable[[FileDataset], None], Rule]] = {
     "another meta uid": (lambda d: setattr(d.file_meta, "MediaStorageSOPInstanceUID", "2.25.7"), Rule.FILE_META),
     "a name that is not the key": (lambda d: setattr(d, "PatientName", "OTHER"), Rule.STATEMENT),
     "a preamble": (lambda d: setattr(d, "preamble", b"II*\0".ljust(128, b"\0")), Rule.PREAMBLE),
-    "bytes after the pixels": (lambda d: d.add_new(0xFFFCFFFC, "OB", b"\0\0"), Rule.PIXELS),
+    "bytes after the pixels": (lambda d: d.add_new(0xFFFCFFFC, "OB", b"\0\0"), Rule.TRAILING),
 }  # fmt: skip
 
 
@@ -156,6 +156,25 @@ def test_an_override_is_what_binds_then() -> None:
     assert Rule.MUST_GO in {one.rule for one in check_output(done, "x").findings}
     assert check_output(done, "x", {0x00081030: "K"}).findings == ()
     assert Rule.MUST_GO in {one.rule for one in check_output(clean(), "x", {0x00181000: "X"}).findings}
+
+
+def test_an_attribute_that_stands_there_twice_is_read_otherwise_by_another_reader() -> None:
+    kilovolts = b"\x18\x00\x60\x00DS\x04\x00120 "
+    raw = clean("mira").replace(kilovolts, kilovolts * 2)
+    assert raw != clean("mira")
+    assert Rule.READERS in {finding.rule for finding in check_output(raw, "x").findings}
+
+
+def test_gdcm_reads_one_of_each_series_and_all_that_is_suspect() -> None:
+    crossed: set[str] = set()
+    good, bad = clean(), spoil(lambda d: setattr(d, "RescaleIntercept", "-1000"))
+    checks = [check_pair(source(), raw, "x", rename=renames(KEY), crossed=crossed) for raw in (good, good, bad)]
+    assert [one.is_crossed for one in checks] == [True, False, True]
+
+
+def test_a_source_that_nobody_can_read_is_a_finding() -> None:
+    (finding,) = check_pair(b"no object", clean(), "x").findings
+    assert (finding.rule, finding.detail) == (Rule.UNREADABLE, "its source")
 
 
 def test_what_is_not_dicom_is_a_finding() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from curate.deid.verification.pixels import Compared, compare_pixels, pixel_start
-from curate.deid.verification.reading import read_contents
+from curate.deid.verification.parsing import parse_contents
+from curate.deid.verification.pixels import Compared, compare_pixels
 from tests.support.deid_files import encode, make_ct
 
 VALUES = np.arange(24, dtype="<u2") * 100
@@ -16,7 +17,7 @@ CLEANING = frozenset({"113100", "113101"})
 
 def compare(before: np.ndarray, after: np.ndarray, claims: frozenset[str] = frozenset()) -> Compared:
     source, output = (encode(make_ct(PixelData=array.tobytes())) for array in (before, after))
-    return compare_pixels(source, output, read_contents(source), read_contents(output), claims)
+    return compare_pixels(source, output, parse_contents(source), parse_contents(output), claims)
 
 
 def test_equal_bytes_need_no_decoder() -> None:
@@ -36,11 +37,29 @@ def test_a_changed_pixel_is_a_fault_unless_cleaning_is_claimed() -> None:
     assert cleaned.changed_share == pytest.approx(5 / 24)  # one of the six was zero before
 
 
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_pixels_are_found_from_the_end_of_the_file(syntax: str) -> None:
-    raw = encode(make_ct(), syntax)
-    assert pixel_start(raw, syntax) == len(raw) - 48
-    assert pixel_start(raw + b"\0\0", syntax) is None
+def test_a_pad_of_zero_changes_nothing_and_another_byte_does() -> None:
+    odd = make_ct(BitsAllocated=8, BitsStored=8, HighBit=7, Rows=3, Columns=5, PixelData=bytes(range(1, 16)) + b"\0")
+    odd["PixelData"].VR = "OB"
+    source = parse_contents(encode(odd))
+    assert source.pixels is not None
+    first, last = source.pixels
+    for change, how in ((-1, "same bytes"), (0, "same bytes")):
+        after = replace(source, pixels=(first, last + change))
+        assert compare_pixels(b"", b"", source, after, frozenset()).how == how
+        assert compare_pixels(b"", b"", after, source, frozenset()).how == how
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_fewer_pixels_than_the_source_has_are_a_fault(rows: int) -> None:
+    source, output = encode(make_ct()), encode(make_ct(Rows=rows, PixelData=VALUES[: rows * 6].tobytes()))
+    compared = compare_pixels(source, output, parse_contents(source), parse_contents(output), frozenset())
+    assert compared.fault == "another number of samples"
+
+
+def test_bytes_that_lie_behind_the_pixels_of_the_source_need_not_be_copied() -> None:
+    source, output = encode(make_ct(PixelData=VALUES.tobytes() + b"TRAILER+")), encode(make_ct())
+    compared = compare_pixels(source, output, parse_contents(source), parse_contents(output), frozenset())
+    assert (compared.how, compared.fault) == ("same pixels", "")
 
 
 def test_pixels_that_are_equal_to_other_bytes_of_the_source_are_not_the_same() -> None:

@@ -29,8 +29,17 @@ def test_findings_are_counted_by_rule_and_explained() -> None:
     assert not report.passed
     lines = report.lines()
     assert lines[0] == "3 findings: do not release this."
-    assert f"  2 x must_be_removed: {Rule.MUST_GO.text}" in lines
-    assert "  a.dcm: leak name (2) in bytes" in lines
+    assert f"  {Rule.MUST_GO.text} (must_be_removed: 2 findings)" in lines
+    assert "    a.dcm: name (2) in bytes" in lines
+
+
+def test_of_many_findings_of_one_rule_a_few_are_shown_and_the_others_counted() -> None:
+    many = tuple(Finding(f"{number}.dcm", Rule.ORPHAN) for number in range(12))
+    lines = Report(COUNTS, (*many, Finding("z.dcm", Rule.NAME)), (), ()).lines()
+    assert "    4.dcm" in lines
+    assert "    5.dcm" not in lines
+    assert "    and 7 more: --report writes them all" in lines
+    assert "    z.dcm" in lines
 
 
 def test_the_record_is_json_and_says_all() -> None:
