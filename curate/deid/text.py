@@ -61,9 +61,15 @@ def decode_text(value: bytes, encodings: Sequence[str]) -> str:
     try:
         if b"\x1b" not in value:  # no escape to another set: the first one holds
             return value.decode(encodings[0]).strip(" \0")
-        return decode_bytes(value, encodings, _DELIMITERS).strip(" \0")
+        return _decode_escaped(value, encodings).strip(" \0")
     except (LookupError, UnicodeError, ValueError):
         return value.decode("latin-1").strip(" \0")
+
+
+def _decode_escaped(value: bytes, encodings: Sequence[str]) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of unknown escapes
+        return decode_bytes(value, encodings, _DELIMITERS)
 
 
 def decode_exactly(value: bytes, encodings: Sequence[str]) -> str | None:
