@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from curate.deid import Identifier, Keyed, load_key
-from curate.deid.crosswalk import crosswalk_rows, decrypt_crosswalk, encrypt_crosswalk, require_outside
+from curate.deid.records.crosswalk import crosswalk_rows, decrypt_crosswalk, encrypt_crosswalk, require_outside
 from curate.errors import Misconfigured
 from curate.manifests import read_table
 from curate.storage.store import unavailable

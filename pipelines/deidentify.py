@@ -27,8 +27,8 @@ from cluster.ledger import Ledger
 from cluster.outcomes import ItemOutcome, Output
 from cluster.units import Item, separate_too_large
 from curate.deid import Deidentified, Identifier, Keyed, deidentify_bytes
-from curate.deid.decisions import noting
 from curate.deid.leaks import LeakScanner
+from curate.deid.review.decisions import noting
 from curate.dicom import BadFile, Limits, SourceReader, list_archive
 from curate.dicom.archives import Kind, kind_of
 from curate.errors import Misconfigured, Quarantined, Rejected

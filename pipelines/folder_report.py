@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pydicom.uid import UID
 
 from cluster.outcomes import Status
-from curate.deid.report import Check, FolderReport, Marks, count_apart
-from curate.deid.report_page import render_report
-from curate.deid.statement import Statement, make_statement
+from curate.deid.records.statement import Statement, make_statement
+from curate.deid.review.report import Check, FolderReport, Marks, count_apart
+from curate.deid.review.report_page import render_report
 from curate.deid.verification import Report, verify_tree
 from curate.deid.verification.claims import read_overrides
 from curate.deid.verification.tree import Progress

@@ -21,9 +21,9 @@ import pyarrow as pa
 
 from cluster.outcomes import ItemOutcome, Status
 from curate.deid import FileAudit
-from curate.deid.audit_chain import audit_row, chain_audit
-from curate.deid.decisions import COLUMNS
-from curate.deid.report import next_step
+from curate.deid.records.audit_chain import audit_row, chain_audit
+from curate.deid.review.decisions import COLUMNS
+from curate.deid.review.report import next_step
 from curate.errors import Misconfigured
 from curate.manifests import read_table, sort_rows, table_bytes
 from curate.manifests.schemas import FILE_AUDIT

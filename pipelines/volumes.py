@@ -22,8 +22,8 @@ from cluster.job import Done, Job
 from cluster.outcomes import Output
 from cluster.units import Item
 from curate.deid import FileAudit, Identifier, deidentify_bytes
-from curate.deid.audit_chain import audit_row
 from curate.deid.leaks import LeakScanner
+from curate.deid.records.audit_chain import audit_row
 from curate.dicom import Limits, SourceReader, Volume, read_header
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.pixels import Damaged, SeriesPixels, decode_instance, read_pixels

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.deid import Profile, Pseudonyms, load_profile, make_pseudonyms
-from curate.deid.decisions import Decisions, read_decisions
+from curate.deid.review.decisions import Decisions, read_decisions
 from curate.errors import Misconfigured
 from curate.identity import Json, digest_json
 from curate.storage import LocalStore, open_store

@@ -9,13 +9,13 @@ for what nobody has thought of is removal for an attribute, quarantine for an ob
 
 from __future__ import annotations
 
-from curate.deid.audit import FileAudit
 from curate.deid.engine import Deidentified, deidentify_bytes
 from curate.deid.files import deidentify_file
 from curate.deid.identifiers import Identifier
 from curate.deid.keys import load_key, make_pseudonyms
 from curate.deid.profile import Profile, load_profile
 from curate.deid.pseudonyms import Keyed, Pseudonyms, PublicIds
+from curate.deid.records.audit import FileAudit
 
 __all__ = [
     "Deidentified",

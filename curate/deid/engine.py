@@ -16,18 +16,18 @@ from functools import cache, lru_cache
 from typing import TypeAlias
 
 from curate.deid.acts import Acts, Subject
-from curate.deid.audit import FileAudit
-from curate.deid.decisions import Decisions
 from curate.deid.elements import Syntax, read_elements
 from curate.deid.encode import Encoded, encode_element, encode_items, in_order
 from curate.deid.filemeta import build_file, open_file
 from curate.deid.header import Header, refuse_what_is_not_allowed, refuse_without_pixels
 from curate.deid.identifiers import Identifier, guard_for
-from curate.deid.native import PixelLayout, trim_native
 from curate.deid.options import CLEAN_FEATURES, FULL_DATES, UIDS
-from curate.deid.pixels import PixelOutcome, clean_pixels
+from curate.deid.pixels.clean import PixelOutcome, clean_pixels
+from curate.deid.pixels.native import PixelLayout, trim_native
 from curate.deid.profile import Action, Profile
 from curate.deid.pseudonyms import Pseudonyms, patient_key
+from curate.deid.records.audit import FileAudit
+from curate.deid.review.decisions import Decisions
 from curate.deid.rules import rules_for
 from curate.deid.walk import Walk
 from curate.errors import Misconfigured, Quarantined

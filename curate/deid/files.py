@@ -6,11 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from curate.deid.audit import FileAudit
 from curate.deid.engine import deidentify_bytes
 from curate.deid.keys import load_key
 from curate.deid.profile import Profile, load_profile
 from curate.deid.pseudonyms import Keyed, Pseudonyms, PublicIds
+from curate.deid.records.audit import FileAudit
 from curate.errors import Misconfigured, Unavailable
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from curate.deid.elements import PIXEL_TAGS, Element
 from curate.deid.filemeta import OpenedFile
-from curate.deid.native import PixelLayout
 from curate.deid.options import CLEAN_CONTENT, CLEAN_PIXELS
+from curate.deid.pixels.native import PixelLayout
 from curate.deid.profile import Profile
 from curate.deid.text import decode_text, encodings_of
 from curate.errors import Quarantined, Rejected

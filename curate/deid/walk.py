@@ -10,12 +10,12 @@ from collections import Counter
 from typing import NamedTuple, TypeAlias
 
 from curate.deid.content import CONTENT_SEQUENCE, CONTENT_SEQUENCES, REFERENCED_ITEM, concept_of, letter_of
-from curate.deid.decisions import Decisions, join_path
 from curate.deid.elements import Element, Syntax, describe, read_private_items
 from curate.deid.found import Found, own_encodings
 from curate.deid.overrides import PrivateName
 from curate.deid.private import PrivateRule, is_public, public_name, rule_of
 from curate.deid.profile import Action, Rule
+from curate.deid.review.decisions import Decisions, join_path
 from curate.deid.rules import TEXTUAL, VERBATIM, Rules, Step, make_step
 from curate.deid.text import decode_text
 from curate.deid.vrs import KIND_OF_VR, Kind

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.deid.statement import Statement, render_statement
+from curate.deid.records.statement import Statement, render_statement
 from curate.errors import Misconfigured, Quarantined
 from curate.manifests.tables import SORT_KEYS, sort_rows, table_bytes
 from curate.reasons import Reason

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.deid.anonymity import suppress
-from curate.deid.audit_chain import chain_audit
+from curate.deid.records.anonymity import suppress
+from curate.deid.records.audit_chain import chain_audit
 from curate.errors import Misconfigured
 from curate.manifests import schemas
 from curate.reasons import Reason

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from curate.deid.decisions import Decisions
 from curate.deid.profile import SECONDARY_CAPTURE, Profile
 from curate.deid.pseudonyms import Pseudonyms
+from curate.deid.review.decisions import Decisions
 from curate.errors import Misconfigured
 from curate.release.promises import decided_attributes
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.deid.anonymity import QUASI_IDENTIFIERS, Anonymity, measure
-from curate.deid.audit_chain import check_chain
-from curate.deid.statement import Statement, make_statement, render_statement
+from curate.deid.records.anonymity import QUASI_IDENTIFIERS, Anonymity, measure
+from curate.deid.records.audit_chain import check_chain
+from curate.deid.records.statement import Statement, make_statement, render_statement
 from curate.release.findings import Finding, Kind
 
 STATEMENT = "DEIDENTIFICATION.md"

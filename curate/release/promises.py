@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from curate.deid.decisions import creator_of, last_step
 from curate.deid.options import OPTIONS
 from curate.deid.overrides import Override
 from curate.deid.private import is_public
 from curate.deid.profile import Profile, load_profile
+from curate.deid.review.decisions import creator_of, last_step
 from curate.deid.verification.claims import Overrides, read_overrides
 from curate.errors import Misconfigured
 

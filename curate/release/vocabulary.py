@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from curate.deid.anonymity import QUASI_IDENTIFIERS, Anonymity
 from curate.deid.identifiers import Identifier
 from curate.deid.profile import Action
-from curate.deid.statement import Statement, render_statement, residual_risk
+from curate.deid.records.anonymity import QUASI_IDENTIFIERS, Anonymity
+from curate.deid.records.statement import Statement, render_statement, residual_risk
 from curate.deid.tables import method_codes
 from curate.manifests import schemas
 from curate.reasons import Reason

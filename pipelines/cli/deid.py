@@ -60,7 +60,7 @@ def verify(
     and a list when something is wrong.
     """
     from curate.deid import load_profile
-    from curate.deid.decisions import read_decisions
+    from curate.deid.review.decisions import read_decisions
     from curate.deid.verification import verify_tree
     from curate.deid.verification.claims import read_overrides
     from pipelines.deidentify import archives_in

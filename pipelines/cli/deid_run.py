@@ -19,7 +19,7 @@ from pipelines.cli.progress import counting
 
 if TYPE_CHECKING:
     from cluster.executors import Executor
-    from curate.deid.report import FolderReport
+    from curate.deid.review.report import FolderReport
     from pipelines.deidentify import Plan
     from pipelines.handover import HandedOver
 
@@ -176,8 +176,8 @@ def _executor(plan: Plan, workers: int) -> Iterator[Executor]:
 
 
 def _write_values(plan: Plan) -> None:
-    from curate.deid.review_page import render_page
-    from curate.deid.values import collect_values
+    from curate.deid.review.review_page import render_page
+    from curate.deid.review.values import collect_values
     from curate.manifests import table_bytes
 
     profile, private = plan.workspace.profile, plan.workspace.private
@@ -202,7 +202,7 @@ def _write_crosswalk(plan: Plan, handed: HandedOver, destination: Path) -> None:
 
 
 def _tell(plan: Plan, report: FolderReport, handed: HandedOver, *, has_values: bool) -> None:
-    from curate.deid.report import DONE, NOT_DICOM, QUARANTINED, REJECTED
+    from curate.deid.review.report import DONE, NOT_DICOM, QUARANTINED, REJECTED
 
     out, private = plan.request.out, plan.request.private
     names = {DONE: "de-identified", QUARANTINED: "kept back", REJECTED: "not usable", NOT_DICOM: "not DICOM"}

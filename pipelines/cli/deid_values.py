@@ -27,8 +27,8 @@ def values(archives: Archives, out: Out, profile: ProfileName = "basic") -> None
     `[deid] decisions = "decisions.json"`. Both files quote records: the folder is made readable for you alone.
     """
     from curate.deid.profile import load_profile
-    from curate.deid.review_page import group_of, render_page
-    from curate.deid.values import collect_values
+    from curate.deid.review.review_page import group_of, render_page
+    from curate.deid.review.values import collect_values
     from curate.manifests import table_bytes
 
     chosen = load_profile(profile)

@@ -25,7 +25,7 @@ from cluster.job import Job
 from cluster.outcomes import ItemOutcome
 from cluster.units import Unit
 from curate.deid import Identifier, Keyed, deidentify_bytes, load_profile
-from curate.deid.audit_chain import check_chain
+from curate.deid.records.audit_chain import check_chain
 from curate.errors import Misconfigured, Quarantined
 from curate.reasons import Reason
 from pipelines.deidentify import Plan, Request, check_for_leaks, class_of, execute, make_plan, settled_before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curate.deid.decisions import make_decisions, noting
+from curate.deid.review.decisions import make_decisions, noting
 from pipelines.folder_report import class_name
 
 ROWS = [

@@ -17,9 +17,9 @@ from curate.deid.elements import read_elements
 from curate.deid.encode import join_elements
 from curate.deid.filemeta import build_file, open_file
 from curate.deid.header import Header
-from curate.deid.pixels import PixelOutcome, clean_pixels
+from curate.deid.pixels.clean import PixelOutcome, clean_pixels
+from curate.deid.pixels.regions import Box
 from curate.deid.profile import Profile, load_profile
-from curate.deid.regions import Box
 from tests.support.deid_files import encode, make_ct
 
 BASIC = load_profile("basic")

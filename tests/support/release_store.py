@@ -19,11 +19,11 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
-from curate.deid.audit_chain import audit_row
 from curate.deid.engine import deidentify_bytes
 from curate.deid.identifiers import Identifier
 from curate.deid.profile import Profile, load_profile
 from curate.deid.pseudonyms import Keyed
+from curate.deid.records.audit_chain import audit_row
 from curate.geometry import Grid
 from curate.manifests import schemas
 from curate.release import DeidentificationStatement, ReleaseDescription, state

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from curate.deid.decisions import Decisions
+from curate.deid.review.decisions import Decisions
 from curate.deid.verification.entries import Contents
 from curate.deid.verification.standard import FULL_DATES, KEEP_UIDS
 from curate.errors import Misconfigured

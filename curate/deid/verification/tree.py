@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from curate.deid.decisions import Decisions
 from curate.deid.keys import load_key
+from curate.deid.review.decisions import Decisions
 from curate.deid.verification.claims import Overrides, marks_of
 from curate.deid.verification.crew import run_apart
 from curate.deid.verification.findings import Finding, Rule

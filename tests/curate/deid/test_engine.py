@@ -29,7 +29,6 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from curate.deid.decisions import COLUMNS, Decisions, make_decisions
 from curate.deid.elements import read_elements
 from curate.deid.engine import Deidentified, deidentify_bytes
 from curate.deid.filemeta import open_file
@@ -37,6 +36,7 @@ from curate.deid.identifiers import Identifier
 from curate.deid.profile import RULES_VERSION, load_profile
 from curate.deid.pseudonyms import Keyed, PublicIds
 from curate.deid.recheck import check_header
+from curate.deid.review.decisions import COLUMNS, Decisions, make_decisions
 from curate.errors import CurateError, Misconfigured, Quarantined, Rejected
 from curate.reasons import Reason
 from tests.support.deid_files import (

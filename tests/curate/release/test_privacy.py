@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.deid.audit_chain import chain_audit, check_chain
+from curate.deid.records.audit_chain import chain_audit, check_chain
 from curate.manifests.schemas import FILE_AUDIT
 from curate.release import build_release
 from curate.release.findings import Kind

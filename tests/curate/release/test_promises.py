@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curate.deid import load_profile
-from curate.deid.decisions import make_decisions
+from curate.deid.review.decisions import make_decisions
 from curate.deid.verification.crew import Apart
 from curate.errors import Misconfigured
 from curate.release import Kind, build_release, state, verify_release

@@ -6,7 +6,7 @@ import pytest
 from pydicom.sequence import Sequence
 
 from curate.deid import Keyed, deidentify_bytes, load_profile
-from curate.deid.decisions import Decisions, make_decisions
+from curate.deid.review.decisions import Decisions, make_decisions
 from curate.deid.verification import Rule, check_pair
 from curate.deid.verification.claims import claims_of, marks_of, read_overrides
 from curate.deid.verification.derive import renames

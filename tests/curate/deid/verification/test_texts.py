@@ -35,7 +35,7 @@ def zipped() -> bytes:
         ("a.parquet", parquet(), ("Quixotova", "nested", "554477", "in the metadata", "who")),
         ("zarr.json", json.dumps({"attributes": {"name": ["Jörg"]}}).encode(), ("attributes", "Jörg")),
         ("a.csv", b"id,name\n1,Okonkwo\n", ("Okonkwo",)),
-        ("a.csv.gz", gzip.compress(b"id,name\n1,Okonkwo\n"), ("Okonkwo",)),
+        ("a.csv.gz", gzip.compress(b"id,name\n1,Okonkwo\n", mtime=0), ("Okonkwo",)),
         ("a.zip", zipped(), ("Elmstreet.txt", "inside", "remark")),
         ("page.html", "<p>Jörg</p>".encode(), ("Jörg",)),
     ],
