@@ -232,7 +232,7 @@ def test_a_value_that_is_not_what_its_tag_says_goes(tag: int, vr: bytes, value: 
 def test_names_in_text_that_would_stay_are_found_whatever_the_order_of_elements() -> None:
     result = clean(encode(make_ct(Manufacturer="Built for wunderlich", ConvolutionKernel="BONE")))
     after = read(result)
-    assert "Manufacturer" not in after
+    assert not after.Manufacturer
     assert after.ConvolutionKernel == "BONE"
     assert dict(result.audit.counts)["identifier found in kept text"] == 1
 
@@ -590,7 +590,7 @@ def test_pixels_shorter_than_promised_are_a_truncated_file() -> None:
 
 def test_the_bytes_of_a_known_file_never_change_unnoticed() -> None:
     """Another digest means another result for the same file: RULES_VERSION goes up with it."""
-    assert (RULES_VERSION, clean(encode(make_ct())).audit.output_sha256) == (2, GOLDEN)
+    assert (RULES_VERSION, clean(encode(make_ct())).audit.output_sha256) == (3, GOLDEN)
 
 
 def decided(*rows: tuple[str, str, str, str]) -> Decisions:

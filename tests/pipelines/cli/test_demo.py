@@ -40,7 +40,7 @@ def test_it_ends_with_a_table_of_what_happened_to_both_tasks(shown: tuple[Path, 
     assert "cervical" in text
     assert "lumbar" in text
     assert text.count("verified, nothing is wrong") == 2
-    assert "slice_gap" in text
+    assert "mixed_matrix" in text
     assert "burned_in_annotation" in text
 
 
