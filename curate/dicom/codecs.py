@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import RLELossless
 
+from curate.dicom.codestreams import JPEG_2000_START, JPEG_LS, read_frame_header
 from curate.dicom.jpeg_lossless import decode_jpeg_lossless
 from curate.dicom.jpeg_markers import START_OF_FRAME as _LOSSLESS
 from curate.dicom.rle import decode_rle
@@ -29,11 +30,8 @@ if TYPE_CHECKING:
 _LIBRARY = "imagecodecs"
 _END_OF_IMAGE = b"\xff\xd9"  # JPEG, JPEG-LS and JPEG 2000 alike
 _LONGEST_TRAILER = 64
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
-_JPEG_LS = 0xF7
 _JPEG_DCT = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 _START_OF_TILE = 0x90  # JPEG 2000
-_START_OF_CODESTREAM = b"\xff\x4f"
 
 
 def decode_codestream(syntax: str, codestream: bytes, layout: PixelFormat) -> NDArray[np.unsignedinteger]:
@@ -48,20 +46,19 @@ def decode_codestream(syntax: str, codestream: bytes, layout: PixelFormat) -> ND
     end = codestream.rfind(_END_OF_IMAGE, -_LONGEST_TRAILER)
     if end < 0:
         raise Rejected(Reason.UNDECODABLE_PIXELS, "the compressed image has no end marker")
-    is_jpeg_2000 = codestream[:2] == _START_OF_CODESTREAM
-    frame = _jpeg_2000_frame(codestream) if is_jpeg_2000 else _jpeg_frame(codestream)
+    frame = read_frame_header(codestream)
     if frame is None or frame[:3] != (layout.rows, layout.columns, 1):
         raise Rejected(Reason.UNDECODABLE_PIXELS, "the compressed image has another size than the header says")
-    _, _, _, precision, kind = frame
+    precision, kind = frame.precision, frame.marker
     if precision > layout.bits_allocated:
         raise Rejected(Reason.UNDECODABLE_PIXELS, f"{precision} bits are coded, {layout.bits_allocated} allocated")
-    if is_jpeg_2000:
+    if codestream.startswith(JPEG_2000_START):
         _check_tiles(codestream, end)
         # High-throughput streams too: OpenJPH is twice as fast, but its binding swallows errors and dies of bad sizes.
         words = _call("jpeg2k_decode", codestream)
     elif kind == _LOSSLESS:
         words = decode_jpeg_lossless(codestream, layout.rows, layout.columns)
-    elif kind == _JPEG_LS:
+    elif kind == JPEG_LS:
         words = _call("jpegls_decode", codestream)
     elif kind in _JPEG_DCT:
         words = _call("jpeg8_decode", codestream) if precision in (8, 12) else _decode_by_gdcm(codestream, layout)
@@ -115,32 +112,6 @@ def _of_width(words: NDArray[np.integer], width: int) -> NDArray[np.unsignedinte
     sized = words.astype(f"={words.dtype.kind}{width}", copy=not words.flags.writeable)
     unsigned: NDArray[np.unsignedinteger] = np.ascontiguousarray(sized).view(f"=u{width}")
     return unsigned
-
-
-def _jpeg_frame(codestream: bytes) -> tuple[int, int, int, int, int] | None:
-    """(rows, columns, components, precision, marker) of a JPEG or JPEG-LS stream (ITU-T T.81 B.2.2), or None."""
-    if codestream[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 10 <= len(codestream) and codestream[at] == 0xFF:
-        marker = codestream[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker in _START_OF_FRAME:
-            precision, rows, columns, components = struct.unpack_from(">BHHB", codestream, at + 4)
-            return rows, columns, components, precision, marker
-        at += 2 + int.from_bytes(codestream[at + 2 : at + 4], "big")
-    return None
-
-
-def _jpeg_2000_frame(codestream: bytes) -> tuple[int, int, int, int, int] | None:
-    """The same from the SIZ segment, which comes first (ITU-T T.800 A.5.1), without a marker."""
-    if len(codestream) < 48 or codestream[2:4] != b"\xff\x51":
-        return None
-    width, height, left, top = struct.unpack_from(">LLLL", codestream, 8)
-    (components,) = struct.unpack_from(">H", codestream, 40)
-    return height - top, width - left, components, (codestream[42] & 0x7F) + 1, 0
 
 
 def _check_tiles(codestream: bytes, end: int) -> None:

@@ -16,33 +16,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from curate.deid.elements import EXPLICIT_LITTLE, PIXEL_TAGS, Element
 from curate.deid.encode import encode_element
 from curate.deid.pixels.blank import frames_of, words_of
 from curate.deid.pixels.decode import decode_frames
 from curate.deid.pixels.fragments import Frames, extended_offsets, read_frames, write_frames
-from curate.deid.pixels.jpeg_segments import clean_codestream, sample_precision
+from curate.deid.pixels.jpeg_segments import clean_codestream
 from curate.deid.pixels.native import PixelLayout, clear_unused_bits, swap_bytes, trim_native
 from curate.deid.pixels.ocr import TextFinder
 from curate.deid.pixels.risk import assess_risk
 from curate.deid.pixels.rle_segments import clean_rle
 from curate.deid.pixels.text_search import Blanked, TextSearch
+from curate.dicom.codestreams import sample_precision
+from curate.dicom.frames import ENCAPSULATED_SYNTAXES
 from curate.errors import Quarantined
 from curate.reasons import Reason
 
@@ -56,15 +44,6 @@ CLEANING = "clean_pixel_data"
 _PIXELS, _OFFSETS, _LENGTHS = 0x7FE00010, 0x7FE00001, 0x7FE00002
 _BURNED_IN, _PHOTOMETRIC, _PLANAR, _MODALITY = 0x00280301, 0x00280004, 0x00280006, 0x00080060
 _ICC_PROFILE = 0x00282000  # holds texts of its own; needed by no class that is let in
-_JPEG_SYNTAXES = frozenset(
-    map(
-        str,
-        (
-            JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless,
-            JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K,
-        ),
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +171,7 @@ def _clean_compressed(draft: _Draft, search: TextSearch | None) -> None:
     syntax = header.file.transfer_syntax_uid
     if not element.undefined or element.tag != _PIXELS:
         raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "native pixels under a compressed transfer syntax")
-    if syntax not in _JPEG_SYNTAXES and syntax != RLELossless:
+    if syntax not in ENCAPSULATED_SYNTAXES:
         raise Quarantined(Reason.DEIDENTIFICATION_FAILED, "a compression that cannot be shown to be clean")
     source = read_frames(header.value(_PIXELS), layout.frames)
     _check_extended_offsets(draft, source)

@@ -15,9 +15,9 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import RLELossless
 
 from curate.deid.pixels.fragments import Frames
-from curate.deid.pixels.jpeg_segments import sample_precision
 from curate.deid.pixels.native import PixelLayout, clear_unused_bits
 from curate.dicom.codecs import decode_codestream
+from curate.dicom.codestreams import sample_precision
 from curate.dicom.frames import ENCAPSULATED_SYNTAXES
 from curate.dicom.image_pixel import MAXIMUM_PIXELS, PixelFormat
 from curate.errors import Rejected

@@ -44,23 +44,6 @@ def clean_codestream(codestream: bytes) -> bytes:
     raise _doubt("the compressed pixels are no JPEG stream")
 
 
-def sample_precision(codestream: bytes) -> int:
-    """Bits a sample that the stream can hold, the most of its components; 0 when it does not say."""
-    if codestream[:4] == b"\xff\x4f\xff\x51":
-        count = int.from_bytes(codestream[40:42], "big")
-        return max(((size & 0x7F) + 1 for size in codestream[42 : 42 + 3 * count : 3]), default=0)
-    at = 2
-    while at + 5 <= len(codestream) and codestream[at] == 0xFF and codestream[at + 1] != _SOS:
-        marker = codestream[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            return codestream[at + 4]
-        at += 2 + int.from_bytes(codestream[at + 2 : at + 4], "big")
-    return 0
-
-
 def _clean_jpeg(codestream: bytes) -> bytes:
     """Segments up to EOI; the coded data of a scan run to the next marker that is not part of them."""
     kept, at, is_changed = [codestream[:2]], 2, False

@@ -12,7 +12,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
-from curate.deid.pixels.jpeg_segments import clean_codestream, sample_precision
+from curate.deid.pixels.jpeg_segments import clean_codestream
+from curate.dicom.codestreams import sample_precision
 from curate.errors import Quarantined
 from curate.reasons import Reason
 
