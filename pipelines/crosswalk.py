@@ -14,7 +14,7 @@ from curate.deid.records.crosswalk import crosswalk_rows, decrypt_crosswalk, enc
 from curate.errors import Misconfigured
 from curate.manifests import read_table
 from curate.storage.store import unavailable
-from pipelines.release import IDENTIFIERS
+from pipelines.known import IDENTIFIERS
 from pipelines.spec import Spec
 from pipelines.workspace import Workspace
 

@@ -8,9 +8,8 @@ nothing of the earlier one behind.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -24,20 +23,22 @@ from cluster.attempt import settle_without_work
 from cluster.executors import Executor
 from cluster.job import Done, Job
 from cluster.ledger import Ledger
-from cluster.outcomes import ItemOutcome, Output
+from cluster.outcomes import ItemOutcome
 from cluster.units import Item, separate_too_large
 from curate.deid import Deidentified, Identifier, Keyed, deidentify_bytes
 from curate.deid.leaks import LeakScanner
 from curate.deid.review.decisions import noting
 from curate.dicom import BadFile, Limits, SourceReader, list_archive
 from curate.dicom.archives import Kind, kind_of
-from curate.errors import Misconfigured, Quarantined, Rejected
+from curate.errors import Misconfigured, Rejected
 from curate.identity import Json, canonical_json, digest_json, fingerprint
 from curate.manifests import read_table, sort_rows, table_bytes
 from curate.reasons import REASONS, Reason
-from curate.storage import LocalStore, sha256_bytes, sha256_file
+from curate.storage import LocalStore, sha256_file
 from pipelines.catalogue import LISTING, PROCESS_MEMORY, file_ref, listed_row
+from pipelines.known import IDENTIFIERS, identifiers_bytes
 from pipelines.plan import cut, lane_bytes, without_settled
+from pipelines.publishing import publish, refuse_leaks
 from pipelines.spec import Runtime, private_zone_of
 from pipelines.watch import Watch
 from pipelines.workspace import Workspace, digest_of_decisions, restore_workspace
@@ -45,8 +46,6 @@ from pipelines.workspace import Workspace, digest_of_decisions, restore_workspac
 STAGE = "deidentify"
 VERSION = 1
 IMAGES, AUDIT, REPORTS = "dicom", "audit.parquet", ("report.html", "report.json", "verification.json")  # of the output
-IDENTIFIERS = "identifiers"  # folder of the private zone
-IDENTIFIER = pa.schema([("kind", pa.string()), ("value", pa.string())])
 _PACKED = (".zip", ".tar", ".tar.gz", ".tgz")
 _MEMORY_OF_A_FILE = 8  # times its size: read, parsed, decoded, written, searched
 _PLACE = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -189,23 +188,19 @@ class Deidentifier:
             raise type(rejection)(rejection.reason, rejection.detail or class_of(raw)) from None
         check_for_leaks(clean)
         place = place_of(clean.content)
-        digest = sha256_bytes(clean.content)
-        key = f"objects/{digest[:2]}/{digest}.dcm"
-        self.workspace.store.put_new(key, clean.content)
-        if sha256_bytes(self.workspace.store.get(key)) != digest:
-            raise Quarantined(Reason.VERIFICATION_FAILED, "a written object reads back with other bytes")
+        digest = clean.audit.output_sha256
+        written = publish(self.workspace.store, f"objects/{digest[:2]}/{digest}.dcm", clean.content)
         self._keep_identifiers(clean, place)
         record: dict[str, Json] = {
             "place": place,
             "audit": clean.audit.record(),
             "marks": [] if decisions is None else sorted(decisions.met),
         }
-        return Done((Output(key, digest, len(clean.content)),), record)
+        return Done((written,), record)
 
     def _keep_identifiers(self, clean: Deidentified, place: str) -> None:
         """Those that files of one patient share are written once."""
-        shared = sorted(one for one in clean.identifiers if one.kind not in _OF_ONE_FILE)
-        content = table_bytes(pa.Table.from_pylist([asdict(one) for one in shared], schema=IDENTIFIER))
+        content = identifiers_bytes(one for one in clean.identifiers if one.kind not in _OF_ONE_FILE)
         name = self.workspace.pseudonyms.digest(content, "identifiers")[:20]
         self.workspace.private.put_new(f"{IDENTIFIERS}/{place.split('/')[0]}/{name}.parquet", content)
 
@@ -230,12 +225,7 @@ def check_for_leaks(clean: Deidentified) -> None:
     """Raises Quarantined(LEAK_FOUND) when the object holds something that its source says of a person."""
     shared = frozenset(one for one in clean.identifiers if one.kind not in _OF_ONE_FILE)
     own = LeakScanner(one for one in clean.identifiers if one.kind == "uid")
-    leaks = [*_scanner(shared).scan(clean.content), *own.scan(clean.content)]
-    if leaks:
-        counts = Counter(leak.kind for leak in leaks)
-        raise Quarantined(
-            Reason.LEAK_FOUND, ", ".join(f"{kind} {count} times" for kind, count in sorted(counts.items()))
-        )
+    refuse_leaks([*_scanner(shared).scan(clean.content), *own.scan(clean.content)])
 
 
 @lru_cache(maxsize=64)

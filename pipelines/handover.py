@@ -31,7 +31,8 @@ from curate.reasons import Reason
 from curate.release.description import CODE_VERSION
 from curate.storage import LocalStore, open_store
 from curate.storage.store import unavailable
-from pipelines.deidentify import AUDIT, IDENTIFIER, IDENTIFIERS, IMAGES, REPORTS, Plan
+from pipelines.deidentify import AUDIT, IMAGES, REPORTS, Plan
+from pipelines.known import IDENTIFIER, IDENTIFIERS
 
 SET_ASIDE, UNUSED_MARKS, KNOWN = "quarantined.csv", "unused-marks.csv", "identifiers.parquet"  # private
 

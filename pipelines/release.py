@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from curate.deid import Identifier
 from curate.errors import Misconfigured
-from curate.manifests import read_table
 from curate.release import Finding, ReleaseDescription, ReleaseSummary, build_release, state, verify_release
 from curate.release.build import Progress as BuildProgress
 from curate.release.verify import Progress as VerifyProgress
-from curate.storage import LocalStore, open_store
+from curate.storage import open_store
 from pipelines.join import read_manifests
+from pipelines.known import read_identifiers
 from pipelines.spec import Spec, private_zone_of
 from pipelines.workspace import PRIVATE_MODE, Workspace, spec_digest
 
 FOLDER = "release"
-IDENTIFIERS = "identifiers"
 
 
 def release(spec: Spec, workspace: Workspace, progress: BuildProgress | None = None) -> ReleaseSummary:
@@ -58,13 +55,6 @@ def verify(
     known = None if zone is None else frozenset(read_identifiers(open_store(zone, mode=PRIVATE_MODE)))
     findings = verify_release(folder, identifiers=known, digest=digest, progress=progress)
     return findings, None if known is None else len(known)
-
-
-def read_identifiers(private: LocalStore) -> Iterator[Identifier]:
-    """Every identifier that any run met and removed."""
-    for key in private.list(IDENTIFIERS):
-        for row in read_table(private, key).to_pylist():
-            yield Identifier(row["kind"], row["value"])
 
 
 def _zone_beside(folder: Path) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from curate.dicom import Limits, SourceReader, Volume, read_header
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.pixels import Damaged, SeriesPixels, decode_instance, read_pixels
 from curate.dicom.series import Row, SortedSeries
-from curate.dicom.stacks import Stack, tilt_degrees
+from curate.dicom.stacks import Stack, even_grid, tilt_degrees
 from curate.errors import Quarantined, Rejected
 from curate.geometry import Grid, resample_onto
 from curate.identity import Json, digest_json, fingerprint
@@ -41,7 +41,9 @@ from curate.storage import sha256_bytes
 from curate.volumes import WrittenVolume, verify_volume, write_volume
 from pipelines.catalogue import file_bytes, file_ref
 from pipelines.grouping import INSTANCES_KEY, SOURCES_KEY, sort_series
+from pipelines.known import IDENTIFIERS, identifiers_bytes
 from pipelines.masks import masks_by_study
+from pipelines.publishing import publish, refuse_leaks
 from pipelines.spec import Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace, volume_parameters
 
@@ -92,10 +94,9 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """A stack on its final grid."""
+    """A stack on its final grid, and the masks there."""
 
     volume: Volume
-    flags: tuple[str, ...]
     labels: Mapping[str, NDArray[np.uint8]]
     mask_fault: str | None  # why the study's mask is not among the labels
 
@@ -116,13 +117,12 @@ class Builder:
         pixels = self._read(rows, item.key, material)
         mask_path = self.masks.get(rows[0]["study_key"])
         volumes = [self._normalise(pixels, stack.index, mask_path) for stack in pixels.found.stacks]
-        material.keep({piece.key for volume in volumes for piece in volume.volume.stack.slices})
+        material.keep({piece.key for stack in pixels.found.stacks for piece in stack.slices})
         made_of = [digest_json(sorted(material.digests))]
         if mask_path is not None:
             made_of.append(self.workspace.pseudonyms.digest(mask_path.read_bytes()))
         name = fingerprint(STAGE, VERSION, digest_json(dict(self.parameters)), made_of)[:16]
-        done = self._write(rows[0], volumes, material, f"{rows[0]['study_key']}/{item.key}/{name}")
-        return replace(done, record={**done.record, **_describe(pixels.found)})
+        return self._write(rows[0], pixels.found, volumes, material, f"{rows[0]['study_key']}/{item.key}/{name}")
 
     def _read(self, rows: Sequence[Mapping[str, Any]], series_key: str, material: Material) -> SeriesPixels:
         pseudonyms = self.workspace.pseudonyms
@@ -171,86 +171,75 @@ class Builder:
             antialias=self.parameters["antialias"],
         )
         labels, fault = mask_on(volume.grid, mask_path)
-        return Normalised(volume, tuple(sorted((*volume.flags, *volume.stack.flags))), labels, fault)
+        return Normalised(volume, labels, fault)
 
-    def _write(self, row: Mapping[str, Any], volumes: Sequence[Normalised], material: Material, folder: str) -> Done:
-        self._check_for_leaks(material)
+    def _write(
+        self,
+        row: Mapping[str, Any],
+        found: SortedSeries,
+        volumes: Sequence[Normalised],
+        material: Material,
+        folder: str,
+    ) -> Done:
+        scanner = LeakScanner(material.identifiers)
+        refuse_leaks(leak for content in material.files.values() for leak in scanner.scan(content))
         store = self.workspace.store
         outputs: list[Output] = []
         for key, content in sorted(material.files.items()):
-            outputs.append(self._put(f"dicom/{folder}/{key}.dcm", content))
+            outputs.append(publish(store, f"dicom/{folder}/{key}.dcm", content))
         records: list[dict[str, Json]] = []
         objects: list[dict[str, Any]] = []
-        for volume in volumes:
-            uri = f"volumes/{folder}/{volume.volume.stack.index}.zarr"
+        for normalised in volumes:
+            volume, labels = normalised.volume, normalised.labels
+            uri = f"volumes/{folder}/{volume.stack.index}.zarr"
             url = str(store.path(uri))
             written = write_volume(
                 url,
-                volume.volume.array,
-                volume.volume.grid,
-                modality=volume.volume.modality,
-                units=volume.volume.units,
-                slice_axis=slice_axis(volume.volume),
-                labels=volume.labels,
+                volume.array,
+                volume.grid,
+                modality=volume.modality,
+                units=volume.units,
+                slice_axis=slice_axis(volume),
+                labels=labels,
             )
-            verify_volume(url, volume.volume.array, volume.volume.grid, labels=volume.labels)
+            verify_volume(url, volume.array, volume.grid, labels=labels)
             outputs += [Output(f"{uri}/{entry.key}", entry.sha256, entry.size) for entry in written.objects]
             records.append(volume_record(volume, written, uri))
-            if MASK in volume.labels:
+            if MASK in labels:
                 objects += mask_objects(
-                    volume.labels[MASK],
-                    volume.volume.grid,
+                    labels[MASK],
+                    volume.grid,
                     CERVICAL_MASK_NAMES,
                     study_key=row["study_key"],
                     series_key=row["series_key"],
-                    stack=volume.volume.stack.index,
+                    stack=volume.stack.index,
                 )
-        slices = self._slices(volumes, material, row["series_key"], folder)
-        outputs.append(self._put(f"volumes/{folder}/slices.parquet", table_bytes(slices)))
+        slices = self._slices(found.stacks, material, row["series_key"], folder)
+        outputs.append(publish(store, f"volumes/{folder}/slices.parquet", table_bytes(slices)))
         audit = pa.Table.from_pylist(material.audits, schema=FILE_AUDIT)
-        outputs.append(self._put(f"volumes/{folder}/audit.parquet", table_bytes(sort_rows(audit, ("instance_key",)))))
-        self._keep_identifiers(material, folder)
+        outputs.append(
+            publish(store, f"volumes/{folder}/audit.parquet", table_bytes(sort_rows(audit, ("instance_key",))))
+        )
+        known = identifiers_bytes(material.identifiers)
+        self.workspace.private.put_new(f"{IDENTIFIERS}/{folder}.parquet", known)
         record: dict[str, Json] = {
             "volumes": list(records),
             "objects": objects,
             "made_of": folder.rsplit("/", 1)[-1],
             "slices": outputs[-2].key,
             "audit": outputs[-1].key,
-            "equipment": describe_equipment(next(iter(dict(sorted(material.files.items())).values()))),
+            "equipment": describe_equipment(material.files[min(material.files)]),
             "mask_faults": sorted({volume.mask_fault for volume in volumes if volume.mask_fault is not None}),
             "deidentification": dict(sorted(material.actions.items())),
+            **_describe(found),
         }
         return Done(tuple(outputs), record)
 
-    def _put(self, key: str, content: bytes) -> Output:
-        """Publish and read back: what a receipt names is in the store with these bytes."""
-        store, digest = self.workspace.store, sha256_bytes(content)
-        store.put_new(key, content)
-        if sha256_bytes(store.get(key)) != digest:
-            raise Quarantined(Reason.VERIFICATION_FAILED, "a written object reads back with other bytes")
-        return Output(key, digest, len(content))
-
-    def _check_for_leaks(self, material: Material) -> None:
-        scanner = LeakScanner(material.identifiers)
-        kinds = Counter(leak.kind for content in material.files.values() for leak in scanner.scan(content))
-        if kinds:
-            counts = ", ".join(f"{kind} {count} times" for kind, count in sorted(kinds.items()))
-            raise Quarantined(Reason.LEAK_FOUND, counts)
-
-    def _keep_identifiers(self, material: Material, folder: str) -> None:
-        rows = [
-            asdict(identifier) for identifier in sorted(material.identifiers, key=lambda one: (one.kind, one.value))
-        ]
-        schema = pa.schema([("kind", pa.string()), ("value", pa.string())])
-        self.workspace.private.put_new(
-            f"identifiers/{folder}.parquet", table_bytes(pa.Table.from_pylist(rows, schema=schema))
-        )
-
-    def _slices(self, volumes: Sequence[Normalised], material: Material, series_key: str, folder: str) -> pa.Table:
+    def _slices(self, stacks: Sequence[Stack], material: Material, series_key: str, folder: str) -> pa.Table:
         rows = [
             {
                 "series_key": series_key,
-                "stack": volume.volume.stack.index,
+                "stack": stack.index,
                 "position_in_stack": position,
                 "instance_key": piece.key,
                 "frame": piece.frame,
@@ -259,8 +248,8 @@ class Builder:
                 "dicom_sha256": sha256_bytes(material.files[piece.key]),
                 "image_position_mm": list(piece.position_mm),
             }
-            for volume in volumes
-            for position, piece in enumerate(volume.volume.stack.slices)
+            for stack in stacks
+            for position, piece in enumerate(stack.slices)
         ]
         return pa.Table.from_pylist(rows, schema=SLICES)
 
@@ -290,10 +279,9 @@ def slice_axis(volume: Volume) -> int:
     return int(np.argmax(np.abs(volume.stack.placement.normal @ volume.grid.directions)))
 
 
-def volume_record(normalised: Normalised, written: WrittenVolume, uri: str) -> dict[str, Json]:
+def volume_record(volume: Volume, written: WrittenVolume, uri: str) -> dict[str, Json]:
     """The VOLUMES columns that the build knows; keys, type and split are joined later."""
-    volume, statistics = normalised.volume, written.statistics
-    stack, grid = volume.stack, volume.grid
+    stack, grid, statistics = volume.stack, volume.grid, written.statistics
     gaps = stack.placement.gaps_mm
     return {
         "stack": stack.index,
@@ -310,7 +298,7 @@ def volume_record(normalised: Normalised, written: WrittenVolume, uri: str) -> d
         "axis_codes": grid.axis_codes,
         "slice_axis": slice_axis(volume),
         "source_shape": list(stack.placement.shape),
-        "source_affine": source_affine(stack).ravel().tolist(),
+        "source_affine": even_grid(stack.placement).affine.ravel().tolist(),
         "gap_min_mm": float(gaps.min()),
         "gap_max_mm": float(gaps.max()),
         "missing_slices": sum(count for _, count in stack.missing),
@@ -320,20 +308,9 @@ def volume_record(normalised: Normalised, written: WrittenVolume, uri: str) -> d
         "intensity_mean": statistics.mean,
         "intensity_p01": statistics.p01,
         "intensity_p99": statistics.p99,
-        "flags": list(normalised.flags),
+        "flags": sorted((*volume.flags, *stack.flags)),
         "detail": stack.detail,
     }
-
-
-def source_affine(stack: Stack) -> NDArray[np.float64]:
-    """(4, 4): (slice, row, column, 1) -> LPS millimetres; slices evenly between the first and the last."""
-    if stack.grid is not None:
-        return stack.grid.affine
-    placement = stack.placement
-    affine = np.eye(4)
-    affine[:3, 0] = (placement.origins_mm[-1] - placement.origins_mm[0]) / (placement.shape[0] - 1)
-    affine[:3, 1], affine[:3, 2], affine[:3, 3] = placement.down_mm, placement.across_mm, placement.origins_mm[0]
-    return affine
 
 
 def _describe(found: SortedSeries) -> dict[str, Json]:

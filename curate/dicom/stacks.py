@@ -128,7 +128,7 @@ def _why_nothing(apart: Mapping[tuple[str, int], tuple[Reason, str]], limits: St
 
 
 def _stack(index: int, run: Run, limits: StackLimits) -> Stack:
-    placement, grid = _place(run.slices)
+    placement = _place(run.slices)
     gaps = placement.gaps_mm
     holes = sum(count for _, count in run.missing)
     notes: dict[str, str] = {}
@@ -155,7 +155,7 @@ def _stack(index: int, run: Run, limits: StackLimits) -> Stack:
         index=index,
         slices=run.slices,
         placement=placement,
-        grid=grid if is_regular else None,
+        grid=even_grid(placement) if is_regular else None,
         repeats=run.repeats,
         missing=run.missing,
         flags=tuple(sorted(flags)),
@@ -186,14 +186,24 @@ def _tilt(placement: Placement) -> tuple[float, float]:
     return float(np.degrees(np.arctan(slope))), slope * float(np.ptp(heights))
 
 
-def _place(slices: Sequence[Slice]) -> tuple[Placement, Grid]:
-    first, last, count = slices[0], slices[-1], len(slices)
-    origins = np.array([each.position_mm for each in slices])
-    across = np.array(first.orientation[:3]) * first.spacing_mm[1]
-    down = np.array(first.orientation[3:]) * first.spacing_mm[0]
-    thickness = first.thickness_mm if first.thickness_mm and first.thickness_mm > 0 else 1.0
-    shape = (count, first.rows, first.columns)
+def even_grid(placement: Placement) -> Grid:
+    """The lattice of slices that lie evenly on a line from the first to the last; a single one is as thick as it is."""
+    count = placement.shape[0]
     affine = np.eye(4)
-    affine[:3, 0] = (origins[-1] - origins[0]) / (count - 1) if last is not first else first.normal * thickness
-    affine[:3, 1], affine[:3, 2], affine[:3, 3] = down, across, origins[0]
-    return Placement(shape, origins, down, across, thickness), Grid(shape, affine)
+    if count > 1:
+        affine[:3, 0] = (placement.origins_mm[-1] - placement.origins_mm[0]) / (count - 1)
+    else:
+        affine[:3, 0] = placement.normal * placement.thickness_mm
+    affine[:3, 1], affine[:3, 2], affine[:3, 3] = placement.down_mm, placement.across_mm, placement.origins_mm[0]
+    return Grid(placement.shape, affine)
+
+
+def _place(slices: Sequence[Slice]) -> Placement:
+    first = slices[0]
+    return Placement(
+        shape=(len(slices), first.rows, first.columns),
+        origins_mm=np.array([each.position_mm for each in slices]),
+        down_mm=np.array(first.orientation[3:]) * first.spacing_mm[0],
+        across_mm=np.array(first.orientation[:3]) * first.spacing_mm[1],
+        thickness_mm=first.thickness_mm if first.thickness_mm and first.thickness_mm > 0 else 1.0,
+    )

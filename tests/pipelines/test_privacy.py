@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from curate.volumes import open_volume
-from pipelines.release import read_identifiers
+from pipelines.known import read_identifiers
 from tests.support.curated import Curated, copy_archive, curate
 
 SHORTEST = 5  # shorter values occur by chance in compressed bytes

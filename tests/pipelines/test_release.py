@@ -16,7 +16,8 @@ from curate.release import Kind, ReleaseSummary
 from curate.scoring import score_cervical, score_lumbar
 from curate.volumes import open_volume
 from pipelines.join import NAMES, join, read_manifests
-from pipelines.release import read_identifiers, release, verify
+from pipelines.known import read_identifiers
+from pipelines.release import release, verify
 from pipelines.spec import read_spec
 from pipelines.workspace import open_workspace, spec_digest
 from tests.support.curated import Curated, copy_archive, curate

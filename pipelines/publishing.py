@@ -1,0 +1,33 @@
+"""The last steps before anything counts as written: no known identifier is in it, and it reads back as it was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from cluster.outcomes import Output
+from curate.deid.leaks import Leak
+from curate.errors import Quarantined
+from curate.reasons import Reason
+from curate.storage import LocalStore, sha256_bytes
+
+
+def publish(store: LocalStore, key: str, content: bytes) -> Output:
+    """Publish and read back: what a receipt names is in the store with these bytes.
+
+    Raises Quarantined(VERIFICATION_FAILED) when it is not, and as ``LocalStore.put_new`` does.
+    """
+    digest = sha256_bytes(content)
+    store.put_new(key, content)
+    if sha256_bytes(store.get(key)) != digest:
+        raise Quarantined(Reason.VERIFICATION_FAILED, "a written object reads back with other bytes")
+    return Output(key, digest, len(content))
+
+
+def refuse_leaks(leaks: Iterable[Leak]) -> None:
+    """Raises Quarantined(LEAK_FOUND) that counts what was found by its kind, when anything was."""
+    kinds = Counter(leak.kind for leak in leaks)
+    if kinds:
+        raise Quarantined(
+            Reason.LEAK_FOUND, ", ".join(f"{kind} {count} times" for kind, count in sorted(kinds.items()))
+        )
