@@ -49,6 +49,8 @@ class HeaderBatch:
         self.heads: NDArray[np.uint8] = np.empty((files, READ_BYTES), np.uint8)
         self.rows: NDArray[np.int64] = np.empty(0, np.int64)
         self._views = [memoryview(head) for head in self.heads]
+        self._walked = self.heads.view()  # kernels take bytes that are read-only, as those of a file are
+        self._walked.flags.writeable = False
         self._sizes = np.zeros(files, np.int64)
         self._texts = np.zeros((len(_ALL_TEXTS), files, 2), np.int64)
         self._integers = np.zeros((len(INTEGERS), files), np.int64)
@@ -70,7 +72,7 @@ class HeaderBatch:
         if sizes is not None:
             self._sizes[:files] = sizes
         tables = (self._texts, self._integers, self._numbers, self._validity, self._places)
-        states = read_batch(self.heads, self._sizes[:files], _TAGS, _KINDS, _COLUMNS, _COUNTS, *tables)
+        states = read_batch(self._walked, self._sizes[:files], _TAGS, _KINDS, _COLUMNS, _COUNTS, *tables)
         self.rows = np.flatnonzero(states == FOUND)
         return self.rows
 
@@ -113,7 +115,7 @@ class HeaderBatch:
             media = self._texts[_TEXT_PLACES["media_sop_class_uid"]]
             places = np.where(places[:, 1:] < 0, media, places)
         offsets = np.empty(len(self.rows) + 1, np.int32)
-        joined = gather_text(self.heads, self.rows, places, offsets)
+        joined = gather_text(self._walked, self.rows, places, offsets)
         present = np.packbits(places[self.rows, 1] >= 0, bitorder="little")
         return pa.StringArray.from_buffers(
             len(self.rows), pa.py_buffer(offsets), pa.py_buffer(joined), pa.py_buffer(present)

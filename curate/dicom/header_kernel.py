@@ -8,8 +8,6 @@ that do not add up. So that reader decides what damage is, and both give the sam
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from pydicom._dicom_dict import DicomDictionary
@@ -252,8 +250,5 @@ def _changes_encoding(content: NDArray[np.uint8], size: int, at: int, is_implici
 
 @warms_up
 def _warm_up() -> None:
-    head: NDArray[Any] = np.zeros(16, np.uint8)
-    frozen = head.copy()
-    frozen.flags.writeable = False
-    for content in (head, frozen):
-        walk(content, 16, np.zeros(1, np.int64), np.zeros((1, 3), np.int64), np.zeros(PLACES, np.int64))
+    content = np.frombuffer(bytes(16), np.uint8)  # read-only, like all that is walked: one type, compiled once
+    walk(content, 16, np.zeros(1, np.int64), np.zeros((1, 3), np.int64), np.zeros(PLACES, np.int64))

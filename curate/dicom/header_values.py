@@ -230,7 +230,7 @@ def _parse_number(head: NDArray[np.uint8], at: int, stop: int) -> tuple[bool, fl
 
 @warms_up
 def _warm_up() -> None:
-    heads, one = np.zeros((1, 16), np.uint8), np.zeros(1, np.int64)
+    heads, one = np.frombuffer(bytes(16), np.uint8).reshape(1, 16), np.zeros(1, np.int64)
     texts, grid = np.zeros((1, 1, 2), np.int64), np.zeros((1, 1), np.int64)
     valid, places = np.zeros((1, 1), np.bool_), np.zeros((1, PLACES), np.int64)
     read_batch(heads, one, one, one, one, one, texts, grid, np.zeros((1, 1)), valid, places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +108,10 @@ class Inspector:
         ids = self.instances[path] = read_ids(content)
         if self._promises is not None:
             promise = self._promises.at(self._site_of(ids.series_uid))
+            second = self._reader.begin((content, path, promise.overrides))  # reads while the header is judged here
             rules = check_header(content, promise.profile)
             self.findings.extend(Finding(path, Kind.HEADER, rule) for rule in rules)
-            self._read_again(path, content, promise)
+            self._hear(path, second, promise)
 
     def _site_of(self, series: str) -> str:
         if self._sites is None:
@@ -119,10 +120,10 @@ class Inspector:
             self._sites = dict(zip(*columns, strict=True)) if columns else {}
         return self._sites.get(series) or ""
 
-    def _read_again(self, path: str, content: bytes, promise: Promise) -> None:
-        """The second reader, which shares no table and no parser with the writer."""
+    def _hear(self, path: str, second: Callable[[], Checked], promise: Promise) -> None:
+        """What the second reader says, which shares no table and no parser with the writer."""
         try:
-            checked = self._reader.ask((content, path, promise.overrides))
+            checked = second()
         except Crashed:
             self.findings.append(Finding(path, Kind.HEADER, f"{Rule.CRASHED.value}: {Rule.CRASHED.text}"))
             return

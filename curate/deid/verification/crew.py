@@ -80,9 +80,23 @@ class Apart(Generic[_Item, _Result]):
 
     def ask(self, item: _Item) -> _Result:
         """The result of one item. Raises Crashed, and what the task raises."""
-        for _ in range(2):
+        return self.begin(item)()
+
+    def begin(self, item: _Item) -> Callable[[], _Result]:
+        """Begin with one item while the asker goes on; calling what is given waits for the result, as ``ask`` does.
+
+        A question that was begun and not waited for is dropped by the next.
+        """
+        if self._worker.chunk is not None:
+            self._worker.stop()
+        self._worker.start(_Chunk([0]), [item])
+        return lambda: self._finish(item)
+
+    def _finish(self, item: _Item) -> _Result:
+        for is_again in (False, True):
             found: dict[int, _Result] = {}
-            self._worker.start(_Chunk([0]), [item])
+            if is_again:
+                self._worker.start(_Chunk([0]), [item])
             while self._worker.chunk is not None:
                 wait([self._worker.channel], timeout=1.0)
                 _hear(self._worker, found, deque(), [])
