@@ -6,19 +6,12 @@ Reports, documentation and tests read this list. A code, once released, keeps it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
+
+from curate.worded import Worded
 
 
-class Reason(StrEnum):
+class Reason(Worded):
     """One member a code; ``.text`` is its line of English."""
-
-    text: str
-
-    def __new__(cls, code: str, text: str) -> Reason:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.text = text
-        return member
 
     # files
     EMPTY_FILE = "empty_file", "The file has no bytes."

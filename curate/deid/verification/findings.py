@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from curate.worded import Worded
 
 
-class Rule(StrEnum):
+class Rule(Worded):
     """What was broken; ``.text`` is its line of English."""
-
-    text: str
-
-    def __new__(cls, code: str, text: str) -> Rule:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.text = text
-        return member
 
     UNREADABLE = "unreadable", "The file breaks the rules of the encoding, or is not what its name says."
     READERS = "readers_disagree", "GDCM reads something else in the file than the verifier's own parser does."
