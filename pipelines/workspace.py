@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.deid import Profile, Pseudonyms, load_profile, make_pseudonyms
+from curate.deid.options import CLEAN_PIXELS
+from curate.deid.pixels.ocr import require_ocr
 from curate.deid.review.decisions import Decisions, read_decisions
 from curate.errors import Misconfigured
 from curate.identity import Json, digest_json
@@ -37,7 +39,8 @@ class Workspace:
 
 
 def open_workspace(spec: Spec) -> Workspace:
-    """Raises ``Misconfigured`` when the key is missing or short, or others may read it or the private zone."""
+    """Raises ``Misconfigured`` when the key is missing or short, others may read it or the private zone, or the profile
+    cleans pixels and the extra [ocr] is not installed."""
     return restore_workspace(describe_workspace(spec))
 
 
@@ -64,6 +67,8 @@ def restore_workspace(description: dict[str, Json]) -> Workspace:
     profile = load_profile(
         chosen["profile"], options=chosen["options"], overrides=chosen["overrides"], allow=chosen["allow"]
     )
+    if profile.has(CLEAN_PIXELS):
+        require_ocr()  # now, not at the first object that must be searched
     return Workspace(
         store=open_store(Path(str(description["store"]))),
         private=open_store(private, mode=PRIVATE_MODE),

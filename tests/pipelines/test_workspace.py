@@ -99,6 +99,16 @@ def test_an_unknown_profile_is_refused_by_name(tmp_path: Path) -> None:
         read_spec(changed(tmp_path, "[deid]", '[deid]\nprofile = "thorough"'))
 
 
+def test_a_profile_that_cleans_pixels_is_refused_at_once_where_text_cannot_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = changed(tmp_path, "[deid]", '[deid]\nprofile = "mira"')
+    open_workspace(read_spec(spec))
+    monkeypatch.setattr("curate.deid.pixels.ocr.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Misconfigured, match=r"spine-curate\[ocr\]"):
+        open_workspace(read_spec(spec))
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
