@@ -27,6 +27,7 @@ from curate.manifests import read_table, sort_rows, table_bytes
 from curate.manifests.schemas import FILES, INSTANCES
 from curate.reasons import Reason
 from curate.storage import sha256_bytes
+from pipelines.kernels import warm_kernels
 from pipelines.keying import keyed_instance
 from pipelines.spec import Site, Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace
@@ -94,6 +95,7 @@ def list_sites(spec: Spec, workspace: Workspace) -> tuple[str, list[Item]]:
 
 def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     """What a worker runs: an item's chunk of the listing -> two tables of rows."""
+    warm_kernels()
     description, layouts = config["workspace"], config["layouts"]
     assert isinstance(description, dict)
     assert isinstance(layouts, dict)

@@ -41,6 +41,7 @@ from curate.storage import sha256_bytes
 from curate.volumes import WrittenVolume, verify_volume, write_volume
 from pipelines.catalogue import file_bytes, file_ref
 from pipelines.grouping import INSTANCES_KEY, SOURCES_KEY, sort_series
+from pipelines.kernels import warm_kernels
 from pipelines.known import IDENTIFIERS, identifiers_bytes
 from pipelines.masks import masks_by_study
 from pipelines.publishing import publish, refuse_leaks
@@ -66,6 +67,7 @@ def volumes_job(spec: Spec, workspace: Workspace, masks_key: str | None) -> Job:
 
 def open_builder(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     """What a worker runs: the key of a series -> its volumes and files, written and verified."""
+    warm_kernels()
     description, parameters = config["workspace"], config["parameters"]
     assert isinstance(description, dict)
     assert isinstance(parameters, dict)

@@ -197,7 +197,7 @@ def weigh(source: Array, how: InPlane, along: Along, placing: Placing, first: in
     ring = np.empty((j_taps, width), dtype)
     line = np.empty(width, dtype)
     mixed = np.empty(columns, dtype)
-    strip = 1 if taps == 1 else j_count  # a slice that is made of one goes row by row: a plane leaves the nearest caches
+    strip = 1 if taps == 1 else j_count  # made of one slice: row by row, since a plane leaves the nearest caches
     planes = np.empty((taps, strip, columns), dtype)
     flat = planes.reshape(taps * strip, columns)
     held = np.full(taps, -1, np.int64)
@@ -206,7 +206,7 @@ def weigh(source: Array, how: InPlane, along: Along, placing: Placing, first: in
         start = along.start[k]
         origin = placing.origin + k * placing.step_k
         is_kept = taps == 1 and along.weights[k, 0] == 1
-        ready = np.int64(0)  # a plain 0 has a type of its own, and everything below would be compiled twice
+        ready: Any = np.int64(0)  # a plain 0 has a type of its own, and everything below would be compiled twice
         for top in range(0, j_count, strip):
             for s in range(start, start + taps):
                 if taps > 1:
