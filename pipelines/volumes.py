@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from cluster.job import Done, Job
 from cluster.outcomes import Output
 from cluster.units import Item
+from curate.compiled import warm_up
 from curate.deid import FileAudit, Identifier, deidentify_bytes
 from curate.deid.leaks import LeakScanner
 from curate.deid.records.audit_chain import audit_row
 from curate.dicom import Limits, SourceReader, Volume, read_header
+from curate.dicom.assemble import Acquired
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.pixels import Damaged, SeriesPixels, decode_instance, read_pixels
 from curate.dicom.series import Row, SortedSeries
@@ -48,7 +50,7 @@ from pipelines.spec import Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace, volume_parameters
 
 STAGE = "volumes"
-VERSION = 3
+VERSION = 4
 MASK = "vertebrae"
 
 
@@ -73,6 +75,7 @@ def open_builder(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     masks_key = config["masks"]
     masks = masks_by_study(workspace, None if masks_key is None else str(masks_key))
     limits = Limits(file_bytes=int(str(config["file_bytes"])))
+    warm_up()  # not on the first item's time
     return Builder(workspace, parameters, masks, limits).build
 
 
@@ -116,8 +119,8 @@ class Builder:
         material = Material()
         pixels = self._read(rows, item.key, material)
         mask_path = self.masks.get(rows[0]["study_key"])
-        volumes = [self._normalise(pixels, stack.index, mask_path) for stack in pixels.found.stacks]
-        material.keep({piece.key for stack in pixels.found.stacks for piece in stack.slices})
+        volumes = [self._normalise(acquired, mask_path) for acquired in pixels.acquired]
+        material.keep({piece.key for volume in volumes for piece in volume.volume.stack.slices})
         made_of = [digest_json(sorted(material.digests))]
         if mask_path is not None:
             made_of.append(self.workspace.pseudonyms.digest(mask_path.read_bytes()))
@@ -155,7 +158,7 @@ class Builder:
                 material.audits.append(self._audit(clean.audit, series_key, key))
                 return decoded
 
-            return read_pixels(rows, sort, decode)
+            return read_pixels(rows, sort, decode, self.parameters["modality"])
 
     def _audit(self, audit: FileAudit, series_key: str, instance_key: str) -> Mapping[str, Any]:
         options = [code for code, _ in self.workspace.profile.codes]
@@ -163,8 +166,7 @@ class Builder:
             audit, series_key=series_key, instance_key=instance_key, options=options, code_version=CODE_VERSION
         )
 
-    def _normalise(self, pixels: SeriesPixels, stack: int, mask_path: Path | None) -> Normalised:
-        acquired = pixels.assemble(pixels.found.stacks[stack], self.parameters["modality"])
+    def _normalise(self, acquired: Acquired, mask_path: Path | None) -> Normalised:
         volume = acquired.normalise(
             self.parameters["spacing_mm"],
             orientation=self.parameters["orientation"],
