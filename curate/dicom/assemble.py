@@ -8,7 +8,7 @@ in MR, before anything interpolates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -165,26 +165,6 @@ class _Placed:
     row: NDArray[Any]  # (rows, columns)
     scale: tuple[float | None, float | None]  # declared slope and intercept
     flags: frozenset[str]
-
-
-def assemble(
-    stack: Stack, decoded: Iterable[DecodedSlice], modality: str, *, repeats: Iterable[DecodedSlice] = ()
-) -> Acquired:
-    """Place slices, given in the order of the stack, into one array: int16 HU for CT, the stored type for MR.
-
-    ``repeats``: the images of ``stack.repeats`` in their order, which must be copies. Reads one slice at a time. Raises
-    Rejected: MISSING_RESCALE for CT without slope and intercept, UNDECODABLE_PIXELS for a slice of another size or
-    type, TRUNCATED_FILE when slices run out, WRONG_MODALITY for anything but CT and MR, REPEATED_POSITION when an image
-    at the position of another has other pixels.
-    """
-    assembly, depth = Assembly(stack, modality), len(stack.slices)
-    for number, each in enumerate(decoded):
-        if number >= depth:
-            raise Rejected(Reason.UNDECODABLE_PIXELS, f"slice {number + 1} does not fit its stack")
-        assembly.place(number, each)
-    for number, each in enumerate(repeats, start=depth):
-        assembly.place(number, each)
-    return assembly.finish()
 
 
 def _write_stored(each: DecodedSlice, row: NDArray[np.integer]) -> set[str]:

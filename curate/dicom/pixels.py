@@ -32,7 +32,6 @@ class SeriesPixels:
 
     found: SortedSeries
     acquired: tuple[Acquired, ...]
-    damaged: Damaged
 
 
 def read_pixels(rows: Sequence[Row], sort: Sort, decode: Decode, modality: str) -> SeriesPixels:
@@ -71,7 +70,7 @@ def read_pixels(rows: Sequence[Row], sort: Sort, decode: Decode, modality: str) 
                 assembly, number = places[key, frame]
                 assembly.place(number, each)
         if len(damaged) == known:
-            return SeriesPixels(found, tuple(assembly.finish() for assembly in assemblies), damaged)
+            return SeriesPixels(found, tuple(assembly.finish() for assembly in assemblies))
         held |= {plane: place for plane, place in places.items() if plane[0] not in damaged}
 
 

@@ -17,10 +17,13 @@ _SAMPLED = 64  # positions along an axis that are looked at
 
 
 def default_window(array: NDArray[Any], units: str | None) -> tuple[float, float]:
-    """(centre, width) of the grey scale: bone for ``HU``, else from the 1st to the 99th percentile of the voxels."""
-    if units == "HU":
-        return BONE
+    """(centre, width) of the grey scale: bone for ``HU``, else from the 1st to the 99th percentile of the voxels.
+
+    So also for a volume in ``HU`` of which the bone window would show nothing but black.
+    """
     low, high = np.quantile(_sample(array), _SHARES)
+    if units == "HU" and high > BONE[0] - BONE[1] / 2:
+        return BONE
     return float(low + high) / 2, float(high - low)
 
 

@@ -43,6 +43,7 @@ class _Labels:
 
     boxes: Sequence[Any] = ()
     points: Sequence[Any] = ()
+    point_names: Sequence[str] = ()
     flags: Sequence[str] = ()
 
 
@@ -106,6 +107,7 @@ def _draw_volume(target: Path, at: Sequence[int] | None, window: tuple[float, fl
         masks={name: volume.label(name) for name in volume.label_names},
         boxes=labels.boxes,
         points=labels.points,
+        point_names=labels.point_names,
         at=at,
         window=window,
         flags=labels.flags,
@@ -153,10 +155,19 @@ def _find_labels(volume: Path) -> _Labels:
     row = rows[0]
     mine = (pc.field("series_key") == row["series_key"]) & (pc.field("stack") == row["stack"])
 
-    def placed(key: str, column: str) -> list[Any]:
-        if not store.exists(key):
-            return []
-        table = read_table(store, key, filters=mine)
-        return [value for value in table[column].to_pylist() if value is not None]
+    def placed(key: str, column: str) -> list[dict[str, Any]]:
+        found = read_table(store, key, filters=mine).to_pylist() if store.exists(key) else []
+        return [each for each in found if each[column] is not None]
 
-    return _Labels(placed(BOXES, "corners_index"), placed(POINTS, "point_index"), row["flags"] or ())
+    boxes, points = placed(BOXES, "corners_index"), placed(POINTS, "point_index")
+    return _Labels(
+        [box["corners_index"] for box in boxes],
+        [point["point_index"] for point in points],
+        [_level(point["level"]) for point in points],
+        row["flags"] or (),
+    )
+
+
+def _level(name: str) -> str:
+    """As people write it: l4_l5 -> L4/L5."""
+    return name.upper().replace("_", "/")

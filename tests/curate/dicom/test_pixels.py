@@ -45,7 +45,7 @@ def test_every_slice_is_at_its_place_whatever_the_order_of_the_files() -> None:
     found = read([rows[n] for n in (7, 2, 11, 0, 5, 1, 9, 3, 10, 4, 8, 6)], {}, asked)
     assert [int(plane[0, 0]) for plane in found.acquired[0].array] == list(range(12))
     assert sorted(asked) == sorted(f"key-{n}" for n in range(12))
-    assert found.damaged == {}
+    assert {one.reason for one in found.found.instances} == {None}
 
 
 def test_what_was_decoded_before_a_damaged_one_is_kept_and_not_asked_for_again() -> None:
@@ -53,7 +53,8 @@ def test_what_was_decoded_before_a_damaged_one_is_kept_and_not_asked_for_again()
     found = read(make_rows(12), {"key-4": Reason.TRUNCATED_FILE}, asked)
     assert [int(plane[0, 0]) for plane in found.acquired[0].array] == [0, 1, 2, 3, *range(5, 12)]
     assert len(asked) == len(set(asked)) == 12
-    assert found.damaged == {"key-4": (Reason.TRUNCATED_FILE, "of this one")}
+    apart = {one.instance_key: one.reason for one in found.found.instances if one.reason is not None}
+    assert apart == {"key-4": Reason.TRUNCATED_FILE}
     assert "missing_slices" in found.acquired[0].stack.flags
 
 

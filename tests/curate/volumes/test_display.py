@@ -13,6 +13,16 @@ GRID = Grid((30, 40, 50), np.diag([2.0, 1.0, 1.0, 1.0]))
 
 def test_ct_is_shown_with_a_bone_window() -> None:
     assert default_window(np.zeros((2, 2, 2), np.int16), "HU") == (350, 2000)
+    neck = np.full((30, 40, 50), -1000, np.int16)
+    neck[10:15, 20:31, 10:40] = 40  # a body of 3% in air
+    assert default_window(neck, "HU") == (350, 2000)
+
+
+def test_what_the_bone_window_would_show_as_black_is_shown_by_its_own_values() -> None:
+    lung = np.random.default_rng(0).integers(-1024, -770, (3, 50, 50)).astype(np.int16)
+    centre, width = default_window(lung, "HU")
+    assert centre == pytest.approx(-897, abs=5)
+    assert 240 < width < 256
 
 
 def test_mr_is_shown_from_the_1st_to_the_99th_percentile() -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from curate.errors import Misconfigured
 from curate.geometry import Grid, orient
-from curate.volumes.picture import BOX_COLOUR, COLOURS, LONGEST, MARGIN, POINT_COLOUR, colour_of, three_planes
+from curate.volumes.panel import BOX_COLOUR, COLOURS, MARGIN, POINT_COLOUR, colour_of
+from curate.volumes.picture import LONGEST, three_planes
 
 # 40 voxels of 2 mm up, 80 of 1 mm back, 64 of 1 mm left: 6.4 pixels a millimetre
 GRID = Grid((40, 80, 64), np.array([[0, 0, 1.0, -32], [0, 1, 0, -40], [2, 0, 0, 5], [0, 0, 0, 1]]))
@@ -216,6 +217,24 @@ def test_a_point_is_a_ring_around_its_place_on_every_plane_through_it(code: str)
         found = find(panel(picture, number), POINT_COLOUR)
         np.testing.assert_allclose(found.mean(axis=0), place, atol=1.5)
         assert np.linalg.norm(found - place, axis=1).min() > 2
+
+
+@pytest.mark.parametrize(("i", "side"), [(10, 1), (60, -1)])
+def test_the_name_of_a_point_stands_beside_it_and_inside_the_plane(i: int, side: int) -> None:
+    points = [(20, 40, i), (10, 40, i)]  # the second one lies on another plane
+    plain = panel(draw(dark(), points=points), AXIAL).astype(int)
+    named = panel(draw(dark(), points=points, point_names=["L4/L5", "L1/L2"]), AXIAL)
+    text = np.argwhere((named != plain).any(axis=-1))[:, ::-1]
+    x, y = (i + 0.5) * SCALE, 40.5 * SCALE
+    assert len(text) > 50
+    assert ((text[:, 0] - x) * side > 0).all()
+    assert np.abs(text[:, 1] - y).max() < 25
+    assert np.abs(text[:, 0] - x).max() < 60
+
+
+def test_a_name_for_every_point_or_none_at_all() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        draw(dark(), points=[AT], point_names=["a", "b"])
 
 
 def test_without_a_place_the_first_box_is_shown() -> None:

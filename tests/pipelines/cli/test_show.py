@@ -11,7 +11,7 @@ from PIL import Image
 
 from curate.geometry import Grid
 from curate.volumes import write_volume
-from curate.volumes.picture import BOX_COLOUR, colour_of
+from curate.volumes.panel import BOX_COLOUR, colour_of
 from tests.support.curated import Curated
 from tests.support.dicom_files import write_stack
 
