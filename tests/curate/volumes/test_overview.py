@@ -130,6 +130,15 @@ def test_ome_zarr_models_accepts_both_levels_of_image_and_mask(folder: Path) -> 
             np.testing.assert_allclose(level.coordinateTransformations[0].scale, spacing)
 
 
+def test_a_stock_reader_sees_the_same_values_on_both_levels(folder: Path) -> None:
+    group = zarr.open_group(folder, mode="r")
+    whole = open_volume(folder)
+    for level, volume in (("0", whole), ("1", whole.overview())):
+        np.testing.assert_array_equal(np.asarray(group[level][...]), volume.read())
+        np.testing.assert_array_equal(np.asarray(group[f"labels/spine/{level}"][...]), volume.label("spine"))
+        assert group[level].metadata.dimension_names == ("z", "y", "x")
+
+
 @pytest.mark.parametrize("level", ["0", "1"])
 def test_spacing_and_orientation_survive_a_reader_that_knows_only_public_metadata(
     folder: Path, tmp_path: Path, level: str
