@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from cluster.job import Done, Job
 from cluster.outcomes import Output
 from cluster.units import Item
+from curate.compiled import warm_up
 from curate.deid import Pseudonyms
 from curate.dicom import BadFile, FileRef, Limits, SourceReader, list_archive
 from curate.dicom.functional_groups import read_frames
@@ -27,7 +28,6 @@ from curate.manifests import read_table, sort_rows, table_bytes
 from curate.manifests.schemas import FILES, INSTANCES
 from curate.reasons import Reason
 from curate.storage import sha256_bytes
-from pipelines.kernels import warm_kernels
 from pipelines.keying import keyed_instance
 from pipelines.spec import Site, Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace
@@ -95,13 +95,13 @@ def list_sites(spec: Spec, workspace: Workspace) -> tuple[str, list[Item]]:
 
 def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     """What a worker runs: an item's chunk of the listing -> two tables of rows."""
-    warm_kernels()
     description, layouts = config["workspace"], config["layouts"]
     assert isinstance(description, dict)
     assert isinstance(layouts, dict)
     workspace = restore_workspace(description)
     limits = Limits(file_bytes=int(str(config["file_bytes"])))
     listing_key = str(config["listing"])
+    warm_up()  # not on the first item's time
 
     def work(item: Item) -> Done:
         listed = read_table(workspace.private, listing_key, filters=pc.field("chunk") == item.key).to_pylist()

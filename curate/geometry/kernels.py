@@ -261,5 +261,4 @@ def _warm() -> None:
         source = np.zeros((1, 2, LANES), dtype)
         output = np.zeros(source.size, dtype)
         pick(source, start[0], start, start, dtype(0), placing, output)
-        if dtype != np.uint8:
-            weigh(source, how, Along(start[0], real.reshape(1, 1), real), placing, 0, 1, output)
+        weigh(source, how, Along(start[0], real.reshape(1, 1), real), placing, 0, 1, output)

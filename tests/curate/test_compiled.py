@@ -1,119 +1,76 @@
-"""Warming up: every kernel once, shared between processes, and never in the way."""
+"""What is compiled is compiled before work is measured: nothing is left for the first item."""
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import sys
-import threading
-import time
-from pathlib import Path
 
+import numpy as np
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, RLELossless
 
-from curate import compiled
+from tests.support.dicom_files import compress, write_stack
 
-MODULE = """
-import sys, time
-from pathlib import Path
-from curate.compiled import warms_up
+# a fresh process, in which other tests have compiled nothing
+WORK = """
+import sys, tempfile
+from numba.core.dispatcher import Dispatcher
+import pipelines.volumes
+from curate.compiled import warm_up
+from curate.dicom import read_series
+from curate.geometry import resample_onto
+from curate.volumes import verify_volume, write_volume
 
-@warms_up
-def warm() -> None:
-    mark = Path(sys.argv[1], Path(__file__).stem)
-    if mark.exists():
-        return  # as a kernel that is read from the cache
-    time.sleep(0.4)
-    with mark.open("a") as file:
-        file.write("compiled\\n")
+warmed = warm_up() if sys.argv[1] == "warm" else 0
+late, compiled = [], Dispatcher.compile
+Dispatcher.compile = lambda kernel, types: late.append(kernel.py_func.__name__) or compiled(kernel, types)
+for folder in sys.argv[2:]:
+    for spacing, code in (((1.0, 1.0, 1.0), "radiological"), ((None, 2.0, None), "AIL"), ((None,) * 3, None)):
+        (volume,) = read_series(folder, spacing_mm=spacing, orientation=code)
+        mask = resample_onto((volume.array > 0).astype("uint8"), volume.grid, volume.grid)
+        with tempfile.TemporaryDirectory() as out:
+            write_volume(out, volume.array, volume.grid, labels={"body": mask})
+            verify_volume(out, volume.array, volume.grid, labels={"body": mask})
+print(warmed, *sorted(set(late)))
 """
-PROGRAM = """
-import sys
-sys.path.insert(0, sys.argv[2])
-import one, two, three
-from curate import compiled
-compiled._warmers[:] = [one.warm, two.warm, three.warm]
-assert compiled.warm_up() == 3
-"""
 
 
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The registered functions replaced by two that only note their calls."""
-    calls: list[str] = []
-
-    def first() -> None:
-        calls.append("first")
-
-    def second() -> None:
-        calls.append("second")
-
-    monkeypatch.setattr(compiled, "_warmers", [])
-    compiled.warms_up(first)
-    compiled.warms_up(second)
-    return calls
-
-
-def test_each_registered_function_is_called_once(called: list[str]) -> None:
-    assert compiled.warm_up() == 2
-    assert called == ["first", "second"]
-
-
-def test_a_module_that_another_process_is_at_is_warmed_when_that_has_done(called: list[str]) -> None:
-    with Path(__file__).open("rb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        waiting = threading.Thread(target=compiled.warm_up)
-        waiting.start()
-        time.sleep(0.2)
-        assert called == []
-        fcntl.flock(other, fcntl.LOCK_UN)
-        waiting.join(timeout=30)
-    assert called == ["first", "second"]
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """CT and MR, signed, unsigned and of 8 bits, upright, tilted and uneven, native and compressed."""
+    root = tmp_path_factory.mktemp("series")
+    even = [(0.0, 0.0, 2.0 * k) for k in range(8)]
+    tilted = [(0.0, 0.5 * k, 2.0 * k) for k in range(8)]
+    uneven = [(0.0, 0.0, 2.0 * k + 0.1 * k * k) for k in range(8)]
+    kinds = {
+        "ct": (np.uint16, "CT", even, ExplicitVRLittleEndian, {"BitsStored": 12}),
+        "signed": (np.int16, "CT", even, RLELossless, {"RescaleIntercept": 0}),
+        "slope": (np.uint16, "CT", uneven, JPEGLosslessSV1, {"BitsStored": 12, "RescaleSlope": 1.5}),
+        "padded": (np.int16, "CT", tilted, ExplicitVRLittleEndian, {"PixelPaddingValue": -2000}),
+        "mr": (np.uint16, "MR", even, JPEGLosslessSV1, {"BitsStored": 12}),
+        "bytes": (np.uint8, "MR", uneven, RLELossless, {}),
+    }
+    for name, (dtype, modality, places, syntax, changes) in kinds.items():
+        array = np.random.default_rng(0).integers(0, 200, (8, 70, 66)).astype(dtype)
+        for path in write_stack(root / name, array, places, modality=modality, **changes):
+            if syntax != ExplicitVRLittleEndian:
+                path.write_bytes(compress(path.read_bytes(), syntax, root))
+    return [str(root / name) for name in kinds]
 
 
-def test_files_that_cannot_be_locked_are_warmed_all_the_same(
-    called: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(37, "no locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    compiled.warm_up()
-    assert called == ["first", "second"]
+def late(folders: list[str], how: str) -> list[str]:
+    """How many functions warmed, and the kernels that had to be compiled or loaded after that."""
+    done = subprocess.run([sys.executable, "-c", WORK, how, *folders], check=True, capture_output=True, text=True)
+    return done.stdout.split()
 
 
-def test_what_a_warmer_raises_is_heard_and_frees_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(compiled, "_warmers", [broken])
-    with pytest.raises(ZeroDivisionError):
-        compiled.warm_up()
-    with Path(__file__).open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def test_warming_leaves_no_kernel_to_compile_when_series_are_built(folders: list[str]) -> None:
+    count, *kernels = late(folders, "warm")
+    assert int(count) >= 8
+    assert kernels == []
 
 
-def test_processes_that_warm_up_at_once_compile_each_module_once(tmp_path: Path) -> None:
-    marks = tmp_path / "marks"
-    marks.mkdir()
-    for name in ("one", "two", "three"):
-        (tmp_path / f"{name}.py").write_text(MODULE)
-    command = [sys.executable, "-c", PROGRAM, str(marks), str(tmp_path)]
-    crew = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(timeout=120) for process in crew] == [0, 0, 0]
-    assert {mark.name: mark.read_text() for mark in marks.iterdir()} == dict.fromkeys(
-        ("one", "two", "three"), "compiled\n"
-    )
-
-
-def test_every_kernel_of_the_package_is_warm_after_one_call() -> None:
-    from curate.dicom import header_kernel, header_values, image_pixel, jpeg_lossless, rle
-    from curate.geometry import kernels, onto
-    from pipelines.kernels import warm_kernels
-
-    warm_kernels()
-    entries = [header_kernel.walk, header_values.read_batch, kernels.weigh, kernels.pick, onto._nearest]
-    assert all(kernel.signatures for kernel in entries)  # type: ignore[attr-defined]
-    files = {Path(call.__code__.co_filename).stem for call in compiled._warmers}
-    modules = (header_kernel, header_values, image_pixel, jpeg_lossless, rle, kernels, onto)
-    assert files == {module.__name__.rpartition(".")[2] for module in modules}
+def test_a_process_that_is_not_warmed_compiles_on_its_first_series(folders: list[str]) -> None:
+    count, *kernels = late(folders[:1], "cold")
+    assert count == "0"
+    assert {"walk", "weigh", "_shift"} <= set(kernels)
