@@ -205,6 +205,25 @@ def test_the_one_frame_of_an_enhanced_object_may_be_described_by_what_is_shared(
     assert frame["image_position_mm"] == [1, 2, 3]
 
 
+def numbers(dataset: Dataset) -> list[int | None]:
+    return [frame["instance_number"] for frame in read(encode(dataset))]
+
+
+def test_a_label_calls_a_frame_by_its_number_and_an_object_of_one_frame_by_its_own() -> None:
+    """Else every object of a series of single frames would be number 1, and no label could tell them apart."""
+    places = [groups(PlanePosition=plane([0, 0, k])) for k in range(3)]
+    assert numbers(enhanced(groups(PixelMeasures=measures()), places, InstanceNumber=7)) == [1, 2, 3]
+    assert numbers(enhanced(groups(PixelMeasures=measures()), places[:1], InstanceNumber=7)) == [7]
+    assert numbers(enhanced(groups(PixelMeasures=measures()), places[:1], InstanceNumber=None)) == [None]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_frames_are_counted_on_through_a_concatenation(count: int) -> None:
+    places = [groups(PlanePosition=plane([0, 0, k])) for k in range(count)]
+    part = enhanced(groups(PixelMeasures=measures()), places, InstanceNumber=2, ConcatenationFrameOffsetNumber=40)
+    assert numbers(part) == [41, 42, 43][:count]
+
+
 @pytest.mark.parametrize("count", [1, 3, 60_000])
 def test_frames_that_are_not_as_many_as_described_are_refused(count: int) -> None:
     raw = encode(enhanced(groups(PixelMeasures=measures()), [Dataset(), Dataset()], NumberOfFrames=count))
