@@ -24,7 +24,7 @@ _LAYOUT = {
 |---|---|
 | `<split>_images/<study>/<slice_number>.dcm` | de-identified DICOM; a study of several series has a folder for each |
 | `train.csv`, `validation.csv` | StudyInstanceUID, patient_overall, C1..C7: 1 is fractured |
-| `<split>_bounding_boxes.csv` | x, y: upper left corner in pixels; slice_number is InstanceNumber, or the frame's number |
+| `<split>_bounding_boxes.csv` | x, y: upper left corner in pixels; slice_number is InstanceNumber, or frame |
 | `test.csv`, `sample_submission.csv` | rows to predict; their labels are not in this folder |""",
     "lumbar": """\
 | path | what |
