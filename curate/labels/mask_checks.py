@@ -9,7 +9,7 @@ asymmetry that was not seen. Images other than CT have no such scale; of them on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise, product
 
 import numpy as np
@@ -85,8 +85,8 @@ def _bone_fault(
         return None
     if in_place < DENSER_HU:
         return f"labelled voxels are only {in_place:.0f} HU denser than what lies beside them"
-    for word, move in _alternatives(mask_grid):
-        other = _contrast(move(labelled), move(beside), values, grid)
+    for word, signs, shift in _alternatives(mask_grid):
+        other = _contrast(labelled * signs + shift, beside * signs + shift, values, grid)
         if other is not None and other > BETTER * in_place:
             return f"{word} it would lie on bone: {other:.0f} instead of {in_place:.0f} HU above what lies beside"
     return None
@@ -116,15 +116,15 @@ def _contrast(labelled: Points, beside: Points, values: NDArray[np.integer], gri
     return means[0] - means[1]
 
 
-def _alternatives(mask_grid: Grid) -> Iterator[tuple[str, Callable[[Points], Points]]]:
-    """Where else the mask might belong: mirrored as flipped arrays and lost signs do it, and shifted."""
+def _alternatives(mask_grid: Grid) -> Iterator[tuple[str, Points, Points]]:
+    """Where else a mask might belong, as points x signs + shift: mirrored, as flipped arrays and lost signs do it, or
+    moved."""
     centre = mask_grid.to_patient((np.array(mask_grid.shape) - 1) / 2)
-    for signs in product((1, -1), repeat=3):
-        if signs != (1, 1, 1):
-            flip = np.array(signs)
-            axes = " and ".join(name for name, sign in zip(_AXES, signs, strict=True) if sign < 0)
-            yield f"mirrored {axes} about its middle", lambda points, f=flip: centre + (points - centre) * f
-            yield f"mirrored {axes} about the origin", lambda points, f=flip: points * f
+    for turn in product((1.0, -1.0), repeat=3):
+        if min(turn) < 0:
+            signs = np.array(turn)
+            axes = " and ".join(name for name, sign in zip(_AXES, turn, strict=True) if sign < 0)
+            yield f"mirrored {axes} about its middle", signs, centre * (1 - signs)
+            yield f"mirrored {axes} about the origin", signs, np.zeros(3)
     for axis, step, sign in product(range(3), STEPS_MM, (-1, 1)):
-        shift = np.eye(3)[axis] * step * sign
-        yield f"shifted by {step:.0f} mm", lambda points, s=shift: points + s
+        yield f"shifted by {step:.0f} mm", np.ones(3), np.eye(3)[axis] * step * sign
