@@ -84,7 +84,8 @@ class Reason(Worded):
     LABEL_CONTRADICTION = "label_contradiction", "Labels of one study contradict each other."
     LABEL_DUPLICATE = "label_duplicate", "The same label stands more than once."
     LABEL_MALFORMED = "label_malformed", "The label row cannot be read (not a number, unknown level or grade)."
-    MASK_UNREADABLE = "mask_unreadable", "The mask file cannot be read or lies in no relation to the images."
+    MASK_UNREADABLE = "mask_unreadable", "The mask file cannot be read."
+    MASK_MISPLACED = "mask_misplaced", "The mask does not lie on the spine of the images: flipped, moved or another's."
 
 
 REASONS: Mapping[str, Reason] = {reason.value: reason for reason in Reason}  # by code

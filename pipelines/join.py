@@ -28,7 +28,6 @@ from curate.labels.checks import (
     check_cervical,
     check_coverage,
     check_lumbar,
-    check_mask_order,
     check_point_places,
 )
 from curate.labels.levels import with_levels
@@ -126,7 +125,6 @@ def _cervical(files: CervicalLabelFiles, workspace: Workspace, tables: Tables, s
                 misplaced,
                 check_cervical(labels),
                 check_coverage(labels.targets, tables["series"], tables["volumes"]),
-                check_mask_order(tables["objects"]),
             ]
         ),
     }
@@ -193,9 +191,9 @@ def _parts(
 
 def _mask_issues(done: Sequence[tuple[dict[str, Any], ItemOutcome]]) -> pa.Table:
     return issues_table(
-        Issue("masks", None, row["study_key"], Reason.MASK_UNREADABLE, str(fault))
+        Issue("masks", None, row["study_key"], Reason(reason), detail)  # type: ignore[call-arg]
         for row, outcome in done
-        for fault in _list(outcome, "mask_faults")
+        for reason, detail in _list(outcome, "mask_faults")
     )
 
 

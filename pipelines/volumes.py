@@ -32,9 +32,10 @@ from curate.dicom.pixels import Damaged, SeriesPixels, decode_instance, read_pix
 from curate.dicom.series import Row, SortedSeries
 from curate.dicom.stacks import Stack, even_grid, tilt_degrees
 from curate.errors import Quarantined, Rejected
-from curate.geometry import Grid, resample_onto
+from curate.geometry import resample_onto
 from curate.identity import Json, digest_json, fingerprint
-from curate.labels.masks import CERVICAL_MASK_NAMES, mask_objects, read_mask, share_inside
+from curate.labels.mask_checks import find_fault
+from curate.labels.masks import CERVICAL_MASK_NAMES, mask_objects, read_mask
 from curate.manifests import read_table, sort_rows, table_bytes
 from curate.manifests.schemas import FILE_AUDIT, SLICES
 from curate.reasons import Reason
@@ -100,7 +101,7 @@ class Normalised:
 
     volume: Volume
     labels: Mapping[str, NDArray[np.uint8]]
-    mask_fault: str | None  # why the study's mask is not among the labels
+    mask_fault: Rejected | None  # why the study's mask is not among the labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class Builder:
             orientation=self.parameters["orientation"],
             antialias=self.parameters["antialias"],
         )
-        labels, fault = mask_on(volume.grid, mask_path)
+        labels, fault = mask_on(volume, mask_path)
         return Normalised(volume, labels, fault)
 
     def _write(
@@ -235,7 +236,7 @@ class Builder:
             "slices": outputs[-2].key,
             "audit": outputs[-1].key,
             "equipment": describe_equipment(material.files[min(material.files)]),
-            "mask_faults": sorted({volume.mask_fault for volume in volumes if volume.mask_fault is not None}),
+            "mask_faults": _faults(volumes),
             "deidentification": dict(sorted(material.actions.items())),
             **_describe(found),
         }
@@ -249,17 +250,24 @@ def describe_equipment(clean: bytes) -> dict[str, Json]:
     return {name: None if header[name] is None else str(header[name]) for name in names}
 
 
-def mask_on(grid: Grid, path: Path | None) -> tuple[dict[str, NDArray[np.uint8]], str | None]:
-    """The study's mask brought onto the volume's grid by its affine, or why that cannot be; the volume goes on."""
+def mask_on(volume: Volume, path: Path | None) -> tuple[dict[str, NDArray[np.uint8]], Rejected | None]:
+    """The study's mask brought onto the volume's grid by its affine, or why that is not done; the volume goes on."""
     if path is None:
         return {}, None
     try:
         mask, mask_grid = read_mask(path, names=CERVICAL_MASK_NAMES)
     except Rejected as rejection:
-        return {}, rejection.detail
-    if share_inside(mask, mask_grid, grid) == 0.0:
-        return {}, "no labelled voxel lies inside the volume"
-    return {MASK: resample_onto(mask, mask_grid, grid)}, None
+        return {}, rejection
+    fault = find_fault(mask, mask_grid, volume.array, volume.grid, CERVICAL_MASK_NAMES, is_ct=volume.units == "HU")
+    if fault is not None:
+        return {}, Rejected(Reason.MASK_MISPLACED, fault)
+    return {MASK: resample_onto(mask, mask_grid, volume.grid)}, None
+
+
+def _faults(volumes: Sequence[Normalised]) -> list[Json]:
+    """(reason, detail) of masks that are not used, each once."""
+    faults = {(one.mask_fault.reason.value, one.mask_fault.detail) for one in volumes if one.mask_fault is not None}
+    return [list(fault) for fault in sorted(faults)]
 
 
 def slice_axis(volume: Volume) -> int:

@@ -32,6 +32,7 @@ _POSITION, _ORIENTATION, _MEASURES, _TRANSFORMATION = 0x00209113, 0x00209116, 0x
 _CONTENT, _ECHO, _DIFFUSION, _TIMING, _MODIFIER = 0x00209111, 0x00189114, 0x00189117, 0x00189112, 0x00189115
 _DIRECTION, _CARDIAC, _TEMPORAL, _KERNEL = 0x00189076, 0x00189118, 0x00209310, 0x00189314
 _CT_TYPE, _MR_TYPE, _X_RAY = 0x00189329, 0x00189226, 0x00189325
+_BEFORE = 0x00209228  # frames of the concatenation that other objects hold before these
 _CONVERTED = (0x00209171, 0x00209170)  # unassigned attributes of legacy converted objects: per frame, shared
 
 _Path = tuple[int, ...]
@@ -61,9 +62,10 @@ def read_frames(head: bytes, row: Mapping[str, object]) -> list[dict[str, object
     ``head``: the header bytes that were scanned; ``row``: its values by the names of HEADER_SCHEMA. One dict a frame:
     ``frame`` (from 0), ``image_position_mm`` [3], ``image_orientation`` [6] (LPS, the direction of a row first),
     ``pixel_spacing_mm`` [2] (between rows, between columns), ``slice_thickness_mm``, ``rescale_slope``,
-    ``rescale_intercept``, each None where the header has no such finite number; ``instance_number``, frame + 1;
-    ``kind``, name -> value of what may tell frames at one position apart; ``tile``, None, or of a mosaic [first row,
-    first column, rows, columns].
+    ``rescale_intercept``, each None where the header has no such finite number; ``instance_number``, what a label calls
+    the slice: the number of the frame from 1, counted through a concatenation (PS3.3 C.7.6.16.2.2.4), or of an object
+    of one frame and no concatenation its own InstanceNumber; ``kind``, name -> value of what may tell frames at one
+    position apart; ``tile``, None, or of a mosaic [first row, first column, rows, columns].
 
     Raises Rejected(UNREADABLE_HEADER) for a header that cannot be parsed, is longer than MAXIMUM_HEADER_BYTES or names
     more than MAXIMUM_FRAMES, Rejected(IMPLAUSIBLE_HEADER) where frames and their descriptions are not as many, and
@@ -81,7 +83,7 @@ def read_frames(head: bytes, row: Mapping[str, object]) -> list[dict[str, object
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
             dataset = _parse(head)
-            return _described(dataset, frames) if is_multiframe else read_tiles(dataset)
+            return _described(dataset, frames, row.get("instance_number")) if is_multiframe else read_tiles(dataset)
     except (*PARSING_ERRORS, ArithmeticError):
         raise Rejected(Reason.UNREADABLE_HEADER, "what it says of its frames cannot be parsed") from None
 
@@ -99,7 +101,7 @@ def _parse(head: bytes) -> Dataset:
     return read_dataset(BytesIO(body), encoding.is_implicit, encoding.is_little_endian, stop_when=is_past)
 
 
-def _described(dataset: Dataset, count: int) -> list[dict[str, object]] | None:
+def _described(dataset: Dataset, count: int, number: object) -> list[dict[str, object]] | None:
     shared = next(iter(_items(dataset, _SHARED)), Dataset())
     own = _items(dataset, _PER_FRAME)
     if not own and count == 1 and len(shared):
@@ -109,7 +111,12 @@ def _described(dataset: Dataset, count: int) -> list[dict[str, object]] | None:
     if len(own) != count:
         raise Rejected(Reason.IMPLAUSIBLE_HEADER, f"{count} frames, {len(own)} described")
     common = _facts(shared)
-    return [_frame(frame, _facts(item), common) for frame, item in enumerate(own)]
+    offset = _number(dataset, (_BEFORE,))
+    first = number if count == 1 and offset is None else 1 + int(offset or 0)
+    return [
+        {**_frame(frame, _facts(item), common), "instance_number": first + frame if isinstance(first, int) else None}
+        for frame, item in enumerate(own)
+    ]
 
 
 def _facts(item: Dataset) -> dict[str, Any]:
@@ -136,7 +143,6 @@ def _frame(frame: int, own: Mapping[str, Any], common: Mapping[str, Any]) -> dic
     return {
         "frame": frame,
         **{name: facts.get(name) for name in (*names, "slice_thickness_mm", "rescale_slope", "rescale_intercept")},
-        "instance_number": frame + 1,
         "kind": {name: facts[name] for name in (*_NUMBERS, *_TEXTS) if name in facts},
         "tile": None,
     }

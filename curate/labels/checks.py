@@ -95,22 +95,6 @@ def check_point_places(points: pa.Table, labels: LumbarLabels) -> pa.Table:
     return issues_table(issues)
 
 
-def check_mask_order(objects: pa.Table) -> pa.Table:
-    """LABEL_ISSUES of OBJECTS from masks: vertebrae whose centres do not descend from C1 towards the feet."""
-    by_stack: dict[tuple[str, str, int], dict[str, float]] = defaultdict(dict)
-    for row in objects.to_pylist():
-        if row["object"] in VERTEBRAE:
-            by_stack[row["study_key"], row["series_key"], row["stack"]][row["object"]] = row["centroid_mm"][2]
-    issues = []
-    for (study_key, _, _), heights in sorted(by_stack.items()):
-        order = [name for name in VERTEBRAE if name in heights]
-        rising = [(upper, lower) for upper, lower in pairwise(order) if heights[lower] >= heights[upper]]
-        if rising:
-            detail = f"{rising[0][1]} lies above {rising[0][0]}; {len(rising)} of {len(order) - 1} steps run upwards"
-            issues.append(Issue("masks", None, study_key, Reason.LABEL_CONTRADICTION, detail))
-    return issues_table(issues)
-
-
 def check_coverage(targets: pa.Table, series: pa.Table, volumes: pa.Table) -> pa.Table:
     """LABEL_ISSUES of studies that have labels and give no sample: not in the archive (SERIES), nothing of them built
     (VOLUMES), or volumes of more than one patient or site, which no split by patient can hold."""

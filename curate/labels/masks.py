@@ -32,7 +32,6 @@ CERVICAL_MASK_NAMES: Mapping[int, str] = {n: f"C{n}" if n <= 7 else f"T{n - 7}" 
 header_log.disabled = True  # nibabel's checks of headers quote what they find, and headers are not ours to log
 
 MOST_BYTES = 4 * 2**30  # 512 x 512 x 1,000 float64 are 2; a header may claim anything, and gzip may well hold it
-SAMPLED_VOXELS = 20_000
 
 _AXES = (2, 1, 0)  # NIfTI is stored with its first axis fastest: reversed, the array is (k, j, i) in C order
 
@@ -66,16 +65,6 @@ def read_mask(path: Path, *, names: Mapping[int, str] | None = None) -> tuple[ND
             raise _unreadable("not a complete NIfTI file") from None
         raise Unavailable("cannot read a mask") from None
     return _whole(values.transpose(_AXES), names), _lps_grid(values.shape, affine)
-
-
-def share_inside(mask: NDArray[np.uint8], mask_grid: Grid, grid: Grid) -> float:
-    """Which part (0..1) of the labelled voxels lies inside ``grid``; 0 for an empty mask. Samples 20,000 at most."""
-    labelled = np.flatnonzero(mask)
-    if not len(labelled):
-        return 0.0
-    step = -(-len(labelled) // SAMPLED_VOXELS)
-    indices = np.stack(np.unravel_index(labelled[::step], mask.shape), axis=-1)
-    return float(grid.contains(grid.to_index(mask_grid.to_patient(indices))).mean())
 
 
 def mask_objects(

@@ -1,7 +1,8 @@
 """From a pixel that a radiologist marked to the patient and to the voxel, and back.
 
 A label names a study (2024: also a series), an InstanceNumber and pixels. The slices table says which slice of which
-stack that is and where it lies in LPS millimetres; ``affine`` of the volume maps from there to voxel indices (k, j, i).
+stack that is and where it lies in LPS millimetres (in an object of many frames, which has one InstanceNumber itself,
+the number is that of the frame, from 1); ``affine`` of the volume maps from there to voxel indices (k, j, i).
 Whole pixel numbers are pixel centres (PS3.3 C.7.6.2).
 """
 

@@ -12,7 +12,7 @@ from curate.phantoms.headers import SeriesFacts
 from curate.phantoms.lumbar import FIRST_DISC, Back, random_back
 from curate.phantoms.planes import disc_mr, sagittal_mr
 from curate.phantoms.sites import Site
-from curate.phantoms.studies import AcquiredSeries, AcquiredStack, Mark, Study, triple
+from curate.phantoms.studies import AcquiredSeries, AcquiredStack, Mark, Study, slice_numbers, triple
 
 FIELD_MM, SAGITTAL_SLICES, AXIAL_SLICES, SLICE_MM = 150.0, 15, 5, 4.0
 _SERIES_OF = ("Sagittal T2/STIR", "Sagittal T1", "Sagittal T1", "Axial T2", "Axial T2")  # where a condition is graded
@@ -65,21 +65,25 @@ def _acquire(
         name = (
             str(digest(seed, "lumbar", "series number", number, index) % 4_000_000_000) if site.is_bare else series_uid
         )
-        result.append(AcquiredSeries(name, series_type, facts, _expose(back, site, grids, weighting, draw)))
+        numbers = slice_numbers(seed, site, series_uid, [grid.shape[0] for grid in grids])
+        result.append(AcquiredSeries(name, series_type, facts, _expose(back, site, grids, weighting, draw, numbers)))
     return result
 
 
 def _expose(
-    back: Back, site: Site, grids: list[Grid], weighting: str, draw: np.random.Generator
+    back: Back,
+    site: Site,
+    grids: list[Grid],
+    weighting: str,
+    draw: np.random.Generator,
+    numbers: list[NDArray[np.int64]],
 ) -> tuple[AcquiredStack, ...]:
-    stacks, first = [], 1
-    for grid in grids:
+    stacks = []
+    for grid, own in zip(grids, numbers, strict=True):
         values = back.sample(grid, weighting)
         values += draw.standard_normal(values.shape, dtype=np.float32) * np.float32(site.noise)
         stored = np.clip(np.rint(np.abs(values) * np.float32(site.gain)), 0, 4095).astype(np.uint16)
-        numbers = np.arange(first, first + grid.shape[0])
-        first += grid.shape[0]
-        stacks.append(AcquiredStack(grid, stored, numbers if site.numbers_upwards else numbers[::-1].copy()))
+        stacks.append(AcquiredStack(grid, stored, own))
     return tuple(stacks)
 
 

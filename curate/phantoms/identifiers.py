@@ -43,6 +43,8 @@ def plant(header: Dataset, person: Person) -> None:
     header.ReferencedImageSequence = Items([_referenced(str(header.StudyInstanceUID) + ".9")])
     header.RequestAttributesSequence = Items([_request(person, family)])
     header.OtherPatientIDsSequence = Items([_other_id(person)])
+    for frame in header.get("PerFrameFunctionalGroupsSequence", ()):
+        frame.FrameContentSequence[0].FrameComments = f"{family} breathed"
     block = header.private_block(0x0011, "PHANTOM REGISTRY", create=True)
     block.add_new(0x01, "PN", person.name)
     block.add_new(0x02, "LT", f"{family} {person.birth_date} {person.phone}")

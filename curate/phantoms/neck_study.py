@@ -11,7 +11,7 @@ from curate.phantoms.draws import generator, uid
 from curate.phantoms.headers import SeriesFacts
 from curate.phantoms.planes import axial_ct
 from curate.phantoms.sites import Site
-from curate.phantoms.studies import AcquiredSeries, AcquiredStack, Mark, Study, triple
+from curate.phantoms.studies import AcquiredSeries, AcquiredStack, Mark, Study, slice_numbers, triple
 
 FIELD_MM, REACH_MM, SLICE_MM = 160.0, 164.0, 2.0
 _MARGIN = 1.5  # pixels that readers leave around a fracture
@@ -27,12 +27,11 @@ def make_neck_study(seed: int, site: Site, number: int, *, matrix: int, tilt_deg
     units = np.clip(np.rint(values), -1024, 3071).astype(np.int16)
     intercept = 0 if site.signed else -1024
     stored: NDArray[np.generic] = units if site.signed else (units + 1024).astype(np.uint16)
-    count = grid.shape[0]
-    numbers = np.arange(1, count + 1) if site.numbers_upwards else np.arange(count, 0, -1)
     study_uid, series_uid = uid(seed, "cervical", "study", number), uid(seed, "cervical", "series", number, 0)
     facts = SeriesFacts(
         study_uid, series_uid, uid(seed, "cervical", "frame", number), 2, "CT", "C-SPINE BONE", "", intercept
     )
+    (numbers,) = slice_numbers(seed, site, series_uid, [grid.shape[0]])
     stack = AcquiredStack(grid, stored, numbers)
     series = AcquiredSeries(series_uid, "", facts, (stack,))
     marks, box_rows = _boxes(study_uid, series, clefts, neck)

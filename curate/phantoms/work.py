@@ -46,11 +46,12 @@ class Work:
 
 
 def plan_work(task: str, sites: Sequence[Site], studies: int, seed: int, *, defects: bool) -> list[Work]:
-    """Sound studies site by turns; with ``defects`` one more study a defect, at sites whose headers are complete."""
+    """Sound studies site by turns; with ``defects`` one more study a defect, at sites whose headers are complete
+    and whose slices are files: of what is broken there each file, of an enhanced object the whole."""
     work = [Work(task, sites[n % len(sites)], n, n // len(sites)) for n in range(studies)]
     if not defects:
         return work
-    complete = [n for n, one in enumerate(work) if not one.site.is_bare]
+    complete = [n for n, one in enumerate(work) if _takes_defects(one.site)]
     for turn, stray in enumerate((*_STRAY_SERIES, *_STRAY_FILES)):
         hosts = [n for n in complete if work[n].site.container in ("zip", "tar", "tar.gz")]
         if stray != "unsafe_member":
@@ -58,13 +59,17 @@ def plan_work(task: str, sites: Sequence[Site], studies: int, seed: int, *, defe
         if hosts:
             host = hosts[turn % len(hosts)]
             work[host] = replace(work[host], strays=(*work[host].strays, stray))
-    homes = [n for n, site in enumerate(sites) if not site.is_bare]
+    homes = [n for n, site in enumerate(sites) if _takes_defects(site)]
     visits = {n: len(range(n, studies, len(sites))) for n in homes}
     for turn, defect in enumerate(one for one in SERIES_DEFECTS if task == "cervical" or not one.tilt_deg):
         home = homes[turn % len(homes)]
         work.append(Work(task, sites[home], studies + turn, visits[home], defect))
         visits[home] += 1
     return work
+
+
+def _takes_defects(site: Site) -> bool:
+    return not site.is_bare and not site.is_enhanced
 
 
 def make_work(work: Work, seed: int, matrix: int, person: Person, truth: Truth) -> tuple[Study, list[ImageFile]]:

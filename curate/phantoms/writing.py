@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.phantoms.draws import digest, generator, uid
-from curate.phantoms.encoding import FileEncoder
+from curate.phantoms.encoding import Element, FileEncoder, text
+from curate.phantoms.enhanced import ENHANCED, enhanced_header, enhanced_pixels
 from curate.phantoms.headers import image_elements, series_header
 from curate.phantoms.identifiers import Planted, list_planted, plant, preamble, workstation
 from curate.phantoms.people import Person
@@ -26,11 +29,22 @@ class ImageFile:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Image:
+    """What is not shared of one file: its number, UID, elements and pixels."""
+
+    number: int
+    uid: str
+    elements: dict[int, Element]
+    pixels: NDArray[np.generic]
+
+
 def series_files(
     study: Study, series: AcquiredSeries, site: Site, person: Person, seed: int
 ) -> tuple[list[ImageFile], list[Planted]]:
     """The images of a series by path, and what was planted in them."""
-    header = series_header(site, person, series.facts)
+    facts = series.facts
+    header = enhanced_header(site, person, series) if site.is_enhanced else series_header(site, person, facts)
     planted: list[Planted] = []
     title, lead = "", bytes(128)
     if person.is_planted:
@@ -38,24 +52,36 @@ def series_files(
             plant(header, person)
         planted = list_planted(header, person)
         title, lead = workstation(person), preamble(person)
-    encoder = FileEncoder(header, series.facts.sop_class, site.transfer_syntax, title=title, preamble=lead)
-    numbered = [(int(stack.numbers[k]), stack, k) for stack in series.stacks for k in range(stack.grid.shape[0])]
-    numbered.sort(key=lambda one: one[0])
-    order = np.arange(len(numbered))
+    sop_class = ENHANCED[facts.modality] if site.is_enhanced else facts.sop_class
+    encoder = FileEncoder(header, sop_class, site.transfer_syntax, title=title, preamble=lead)
+    images = [_enhanced_image(series, seed)] if site.is_enhanced else list(_classic_images(series, seed))
+    order = np.arange(len(images))
     if site.shuffled_names:
-        order = generator(seed, "names", series.facts.series_uid).permutation(len(numbered))
+        order = generator(seed, "names", facts.series_uid).permutation(len(images))
     files = []
-    for position, (number, stack, k) in zip(order, numbered, strict=True):
-        instance = uid(seed, "instance", series.facts.series_uid, number)
-        elements = image_elements(stack.grid, k, instance, number, stack.pixels[k])
-        for tag in series.facts.omitted:
-            del elements[tag]
-        content = encoder.encode(instance, elements, stack.pixels[k])
-        files.append(ImageFile(_path(study, series, site, person, number, int(position)), number, content))
+    for position, image in zip(order, images, strict=True):
+        for tag in facts.omitted:
+            del image.elements[tag]
+        path = _path(study, series, site, person, image.number, int(position))
+        files.append(ImageFile(path, image.number, encoder.encode(image.uid, image.elements, image.pixels)))
     files.sort(key=lambda file: file.path)
     if person.is_planted and not site.is_bare and files[0].path.startswith(_folder_name(person)):
         planted.append(Planted("path", "path", _folder_name(person)))
     return files, planted
+
+
+def _classic_images(series: AcquiredSeries, seed: int) -> Iterator[_Image]:
+    numbered = [(int(stack.numbers[k]), stack, k) for stack in series.stacks for k in range(stack.grid.shape[0])]
+    for number, stack, k in sorted(numbered, key=lambda one: one[0]):
+        instance = uid(seed, "instance", series.facts.series_uid, number)
+        elements = image_elements(stack.grid, k, instance, number, stack.pixels[k])
+        yield _Image(number, instance, elements, stack.pixels[k])
+
+
+def _enhanced_image(series: AcquiredSeries, seed: int) -> _Image:
+    instance = uid(seed, "instance", series.facts.series_uid, 1)
+    elements = {0x00080018: ("UI", text(instance)), 0x00200013: ("IS", text(1))}
+    return _Image(1, instance, elements, enhanced_pixels(series))
 
 
 def note_study(truth: Truth, study: Study, site: Site, person: Person, *, unsound: frozenset[str]) -> None:

@@ -24,19 +24,20 @@ _LAYOUT = {
 |---|---|
 | `<split>_images/<study>/<slice_number>.dcm` | de-identified DICOM; a study of several series has a folder for each |
 | `train.csv`, `validation.csv` | StudyInstanceUID, patient_overall, C1..C7: 1 is fractured |
-| `<split>_bounding_boxes.csv` | x, y: upper left corner in pixels; slice_number is InstanceNumber |
+| `<split>_bounding_boxes.csv` | x, y: upper left corner in pixels; slice_number is InstanceNumber, or frame |
 | `test.csv`, `sample_submission.csv` | rows to predict; their labels are not in this folder |""",
     "lumbar": """\
 | path | what |
 |---|---|
 | `<split>_images/<study>/<series>/<instance_number>.dcm` | de-identified DICOM |
 | `train.csv`, `validation.csv` | a grade for each condition and level; blank is not graded |
-| `<split>_label_coordinates.csv` | x: column, y: row, in pixels of the named instance |
+| `<split>_label_coordinates.csv` | x: column, y: row, in pixels of the named instance or frame |
 | `<split>_series_descriptions.csv` | Sagittal T1, Sagittal T2/STIR or Axial T2 |
 | `sample_submission.csv` | rows to predict; their labels are not in this folder |""",
 }
 
 _FILES = """\
+| `<SOPInstanceUID>.dcm` among the images | an object of many frames; what names a slice of it names the frame, from 1 |
 | `split.csv` | which patient, study and site belongs to which split; a patient is in one split only |
 | `exclusions.csv` | every series that is not in this release, with its reason |
 | `manifests/*.parquet` | series, volumes, slices, samples and places of labels; paths are relative to this folder |

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -194,12 +194,17 @@ def _place_images(
     """``<split>_images/<study>/[<series>/]<instance number>.dcm``, the layout of the challenges.
 
     The 2022 layout has no series folder; a cervical study of several series gets one. A series whose instance numbers
-    are missing or repeated is named by instance keys instead.
+    are missing or repeated, or whose instances hold several slices each (numbered by frame), is named by instance keys
+    instead. An object of many frames is copied once; its slices name it and their frame.
     """
     study_of = {row["series_key"]: row["study_key"] for row in volumes}
     series_in = Counter(study_of.values())
     numbers = Counter((row["series_key"], row["instance_number"]) for row in slices)
     unclear = {series for (series, number), n in numbers.items() if n > 1 or number is None or number < 0}
+    frames: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for row in slices:
+        frames[row["series_key"], row["instance_key"]].add(row["frame"] or 0)
+    unclear |= {series for (series, _), found in frames.items() if len(found) > 1}
     copies, rows = [], []
     for row in slices:
         series = row["series_key"]
@@ -209,7 +214,8 @@ def _place_images(
             folder = f"{folder}/{series}"
         name = row["instance_key"] if series in unclear else row["instance_number"]
         copy = Copy(row["dicom"], f"{folder}/{name}.dcm", row["dicom_sha256"])
-        copies.append(copy)
+        if (row["frame"] or 0) == min(frames[series, row["instance_key"]]):
+            copies.append(copy)
         rows.append({**row, "dicom": copy.path})
     return copies, pa.Table.from_pylist(rows, schemas.SLICES)
 

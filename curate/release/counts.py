@@ -46,7 +46,9 @@ def count(tables: Mapping[str, pa.Table], *, task: str, image_bytes: int, volume
     split_of = {row["study_key"]: row["split"] for row in samples}
     volumes = tables["volumes"].select(["study_key", "series_key", "uri"]).to_pylist()
     study_of = {row["series_key"]: row["study_key"] for row in volumes}
-    images = Counter(split_of.get(study_of.get(series, "")) for series in tables["slices"]["series_key"].to_pylist())
+    slices = tables["slices"]
+    files = zip(slices["series_key"].to_pylist(), slices["dicom"].to_pylist(), strict=True)
+    images = Counter(split_of.get(study_of.get(series, "")) for series, _ in set(files))
     splits = {
         split: {
             "patients": len({row["patient_key"] for row in samples if row["split"] == split}),

@@ -59,16 +59,18 @@ def _check_volumes(volumes: pa.Table, files: Files) -> Iterator[Finding]:
 
 
 def _check_images(slices: pa.Table, files: Files) -> Iterator[Finding]:
-    named: set[str] = set()
-    for row, (path, digest) in enumerate(rows_of(slices, "dicom", "dicom_sha256")):
+    named: set[tuple[str, int]] = set()
+    owners: dict[str, tuple[str, str]] = {}
+    columns = ("dicom", "dicom_sha256", "frame", "series_key", "instance_key")
+    for row, (path, digest, frame, *owner) in enumerate(rows_of(slices, *columns)):
         if path not in files:
             yield at_row("slices", row, Kind.REFERENCE, "its image is not there")
         elif files[path][0] != digest:
             yield at_row("slices", row, Kind.REFERENCE, "its image has another sha256")
-        if path in named:
+        if (path, frame or 0) in named or owners.setdefault(path, tuple(owner)) != tuple(owner):
             yield at_row("slices", row, Kind.REFERENCE, "its image belongs to another row too")
-        named.add(path)
-    for path in sorted(path for path in files if path.endswith(".dcm") and path not in named):
+        named.add((path, frame or 0))
+    for path in sorted(path for path in files if path.endswith(".dcm") and path not in owners):
         yield Finding(path, Kind.REFERENCE, "no row of slices names it")
 
 

@@ -4,109 +4,32 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import dcm2niix
 import nibabel as nib
 import numpy as np
 import pyarrow.compute as pc
-import pytest
 
 from curate.dicom import read_series
-from curate.geometry import Grid
-from curate.labels import source_of
 from curate.volumes import open_volume
 from tests.support.curated import Curated
-
-
-def affine_of(row: dict[str, Any], name: str) -> np.ndarray:
-    return np.array(row[name]).reshape(4, 4)
-
-
-def truth_of(curated: Curated) -> dict[tuple[str, int], dict[str, Any]]:
-    key = curated.workspace.pseudonyms.uid
-    return {(key(row["series"]), row["stack"]): row for row in curated.truth("series")}
+from tests.support.places import check_boxes, check_points, check_vertebrae, matching_truth
 
 
 def test_the_acquired_grid_is_the_one_that_the_scene_was_sampled_on(curated: Curated) -> None:
-    truth = truth_of(curated)
-    sound = {series for series, _ in truth}
-    volumes = [row for row in curated.manifest("volumes").to_pylist() if row["series_key"] in sound]
-    assert len(volumes) == len(truth)
-    for row in volumes:
-        shape, affine = row["source_shape"], affine_of(row, "source_affine")
-        matches = [
-            one
-            for (series, _), one in truth.items()
-            if series == row["series_key"]
-            and one["shape"] == shape
-            and np.allclose(affine_of(one, "affine"), affine, atol=1e-3)
-        ]
-        assert len(matches) == 1, row["series_key"]
+    assert matching_truth(curated)
 
 
 def test_boxes_lie_where_they_were_drawn_and_lead_back_to_their_pixels(cervical: Curated) -> None:
-    key = cervical.workspace.pseudonyms.uid
-    planted: dict[tuple[str, int], list[np.ndarray]] = {}
-    for row in cervical.truth("landmarks"):
-        if row["kind"] == "box":
-            planted.setdefault((key(row["study"]), row["instance_number"]), []).append(np.array(row["point_mm"]))
-    sound = {series for series, _ in truth_of(cervical)}
-    boxes = [box for box in cervical.manifest("boxes").to_pylist() if box["series_key"] in sound]
-    assert boxes
-    volumes = cervical.by_series("volumes")
-    slices = cervical.manifest("slices")
-    for box in boxes:
-        volume = volumes[box["series_key"]]
-        grid = Grid(tuple(volume["shape"]), affine_of(volume, "affine"))
-        corners = np.array(box["corners_mm"]).reshape(4, 3)
-        indices = np.array(box["corners_index"]).reshape(4, 3)
-        truth = np.array(planted[box["study_key"], box["instance_number"]])
-        nearest = np.abs(corners[[0, 2], None] - truth[None]).max(axis=2).min(axis=1)  # upper left, lower right
-        assert nearest.max() < 0.5 * min(grid.spacing_mm)
-        assert np.abs(grid.to_index(corners) - indices).max() < 1e-6
-        back = source_of(indices[0].tolist(), volume, slices)
-        assert (back.instance_key, back.instance_number) == (box["instance_key"], box["instance_number"])
-        assert (back.column, back.row) == pytest.approx((box["column"], box["row"]), abs=1e-6)
+    assert check_boxes(cervical)
 
 
 def test_points_lie_where_they_were_set_and_lead_back_to_their_pixels(lumbar: Curated) -> None:
-    key = lumbar.workspace.pseudonyms.uid
-    planted = {
-        (key(row["study"]), row["name"]): np.array(row["point_mm"])
-        for row in lumbar.truth("landmarks")
-        if row["kind"] == "point"
-    }
-    sound = {series for series, _ in truth_of(lumbar)}
-    points = [point for point in lumbar.manifest("points").to_pylist() if point["series_key"] in sound]
-    assert len(points) > 50
-    volumes = {(row["series_key"], row["stack"]): row for row in lumbar.manifest("volumes").to_pylist()}
-    slices = lumbar.manifest("slices")
-    for point in points:
-        volume = volumes[point["series_key"], point["stack"]]
-        grid = Grid(tuple(volume["shape"]), affine_of(volume, "affine"))
-        truth = planted[point["study_key"], f"{point['condition']}_{point['level']}"]
-        assert np.abs(np.array(point["point_mm"]) - truth).max() < 0.5 * min(grid.spacing_mm)
-        assert np.abs(grid.to_index(truth) - point["point_index"]).max() < 0.5
-        back = source_of(point["point_index"], volume, slices)
-        assert (back.instance_key, back.instance_number) == (point["instance_key"], point["instance_number"])
-        assert (back.column, back.row) == pytest.approx((point["column"], point["row"]), abs=1e-6)
+    assert len(check_points(lumbar)) > 50
 
 
 def test_vertebrae_in_the_masks_lie_where_the_scene_has_them(cervical: Curated) -> None:
-    key = cervical.workspace.pseudonyms.uid
-    planted = {
-        (key(row["study"]), row["name"]): np.array(row["anatomy_mm"])
-        for row in cervical.truth("landmarks")
-        if row["kind"] == "vertebra"
-    }
-    objects = [row for row in cervical.manifest("objects").to_pylist() if (row["study_key"], row["object"]) in planted]
-    assert len(objects) >= 7
-    for row in objects:
-        # the mask is the whole vertebra with its arch, the landmark the centre of the structure
-        offset = np.array(row["centroid_mm"]) - planted[row["study_key"], row["object"]]
-        assert abs(offset[0]) < 3.0
-        assert np.abs(offset).max() < 20.0
+    assert len(check_vertebrae(cervical)) >= 7
 
 
 def test_left_and_right_are_the_patients(lumbar: Curated) -> None:

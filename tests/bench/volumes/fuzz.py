@@ -3,7 +3,8 @@
 Each case is made of its number alone, so that a failure can be repeated by ``--first``. Looked for: a crash, an
 exception other than ``Rejected``, a case that takes too long, a row of the compiled scanner that differs from
 pydicom's, and pixels that differ from those of another decoder where both accept the stream (RLE: pydicom, JPEG
-lossless: libjpeg-turbo). ``--bounds`` compiles the kernels with NUMBA_BOUNDSCHECK=1, so that an index outside an array
+lossless: libjpeg-turbo). What has frames or tiles goes on to the volume: each must hold exactly the pixels that its
+description names. ``--bounds`` compiles the kernels with NUMBA_BOUNDSCHECK=1, so that an index outside an array
 raises.
 """
 
@@ -51,6 +52,7 @@ def corpus() -> list[bytes]:
 
     from tests.curate.dicom.codestreams import encapsulated, encoded, jpeg_lossless
     from tests.support.dicom_files import compress, encode, make_dataset, make_file
+    from tests.support.multiframe import csa, ct, mosaic, normal_of, oblique
 
     pixels = (np.add.outer(np.arange(24), np.arange(32)) * 70 % 4096).astype(np.uint16)
     inner = Dataset()
@@ -87,20 +89,42 @@ def corpus() -> list[bytes]:
     frames.PixelData = encapsulate([jpeg_lossless(pixels, precision=12)] * 2)
     frames["PixelData"].is_undefined_length = True
     files.append(encode(frames, JPEGLossless))
+    for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian):
+        files.append(encode(_filled(ct([2, 0, 3, 1], oblique())), syntax))
+        files.append(encode(_filled(mosaic(oblique(), 5, csa=normal_of(oblique()[:, 2]))), syntax))
+    header = csa(1, {"NumberOfImagesInMosaic": ["4"], "SliceNormalVector": ["0", "0", "1"]})
+    files.append(encode(_filled(mosaic(np.eye(3), 4, csa=header)), ExplicitVRLittleEndian))
     plain = files[1]
     pixel_element = plain.rindex(b"\xe0\x7f\x10\x00")
     level = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
     unknown = b"\x09\x00\x01\x10UN\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
     at = plain.index(b"\x20\x00\x0d\x00")
-    files += [plain[:at] + level * 1000, plain[:at] + unknown + plain[at:], plain[:at] + plain[at:at] * 2 + plain[at:]]
+    files += [plain[:at] + level * 60, plain[:at] + unknown + plain[at:], plain[:at] + plain[at:at] * 2 + plain[at:]]
     files += [plain[:pixel_element] + b"\x28\x00\x10\x00US\x02\x00\x09\x00" + plain[pixel_element:], b"", plain[:132]]
     return files
 
 
+def _filled(dataset: Any) -> Any:
+    """With pixels of which no two are equal."""
+    import numpy as np
+
+    dataset.PixelData = np.arange(len(dataset.PixelData) // 2, dtype="<u2").tobytes()
+    return dataset
+
+
+@lru_cache
+def _deep() -> bytes:
+    """The nesting of the corpus a thousand levels down: costly for pydicom, so it comes once in 200 cases."""
+    shallow = corpus()[-6]
+    level = shallow[-20:]
+    return shallow + level * 940
+
+
 def mutated(number: int) -> bytes:
-    """Case ``number``: a file of the corpus with one to six changes, whole or cut."""
+    """Case ``number``: a file of the corpus, every second with zeros at its end, with one to six changes, or cut."""
     chance = random.Random(number)
-    content = bytearray(chance.choice(corpus()))
+    content = bytearray(chance.choice(corpus()) if number % 200 else _deep())
+    content += bytes(number % 2 * 300)  # else whatever takes a byte away ends as a truncated file
     for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
         if len(content) < 8:
             break
@@ -130,7 +154,8 @@ def check(number: int) -> tuple[str, list[str]]:
 
     raw, faults = mutated(number), []
     started = time.process_time()
-    faults += _compare_rows(raw)
+    row, found = _compare_rows(raw)
+    faults += found
     streams: list[tuple[str, bytes, Any, Any]] = []
     decode = codecs.decode_codestream
 
@@ -153,6 +178,9 @@ def check(number: int) -> tuple[str, list[str]]:
         outcome, faults = "raised", [*faults, f"{type(error).__name__} in the decoder"]
     finally:
         frames_module.decode_codestream = decode
+    if row is not None and row["reason"] is None:
+        named, found = _check_frames(raw, row)
+        outcome, faults = named or outcome, [*faults, *found]
     seconds = time.process_time() - started
     if seconds > LONGEST_SECONDS and os.environ.get("NUMBA_BOUNDSCHECK") != "1":  # kernels with checks compile anew
         faults.append(f"{seconds:.1f} s of CPU time")
@@ -161,8 +189,49 @@ def check(number: int) -> tuple[str, list[str]]:
     return outcome, faults
 
 
-def _compare_rows(raw: bytes) -> list[str]:
-    """Rows of the compiled scanner and of the compiled walk against those that pydicom's walk gives."""
+def _check_frames(raw: bytes, row: dict[str, Any]) -> tuple[str | None, list[str]]:
+    """What became of an object of frames or tiles on its way to volumes (None: it is none), and what is wrong."""
+    from curate.dicom.frames import decode_frames
+    from curate.dicom.functional_groups import read_frames
+    from curate.dicom.pixels import decode_instance, read_pixels
+    from curate.dicom.series import sort_out
+    from curate.errors import Rejected
+
+    modality = str(row["modality"])
+    faults: list[str] = []
+
+    def decode(one: Any, frames: Sequence[int]) -> list[Any]:
+        decoded = decode_instance(raw, one, frames)
+        described = {frame["frame"]: frame for frame in one["frames"]}
+        whole = list(islice(decode_frames(raw), max(frames) + 1))
+        for frame, each in zip(frames, decoded, strict=True):
+            tile = described[frame]["tile"]
+            there = whole[0 if tile else frame].pixels
+            if tile:
+                there = there[tile[0] : tile[0] + tile[2], tile[1] : tile[1] + tile[3]]
+            if each.pixels.shape != there.shape or (each.pixels != there).any():
+                faults.append(f"the pixels of frame {frame} are not its own")
+        return decoded
+
+    try:
+        row["frames"] = read_frames(raw[: row["header_bytes"]], row)
+        if row["frames"] is None:
+            return None, []
+        row |= {"instance_key": "1", "header_digest": "1", "file_key": "1"}
+        pixels = read_pixels([row], lambda damaged: sort_out([row], modality=modality, damaged=damaged), decode)
+        for stack in pixels.found.stacks:
+            volume = pixels.assemble(stack, modality).normalise()
+            if volume.array.size > 2**24:
+                faults.append(f"a volume of {volume.array.size} voxels")
+    except Rejected as rejection:
+        return f"frames: {rejection.reason.value}", faults
+    except Exception as error:  # noqa: BLE001  any other one is what is looked for
+        return "raised", [*faults, f"{type(error).__name__} on the way to volumes"]
+    return "frames: volumes", faults
+
+
+def _compare_rows(raw: bytes) -> tuple[dict[str, Any] | None, list[str]]:
+    """Rows of the compiled scanner and of the compiled walk against those that pydicom's walk gives; the first."""
     from curate.dicom import elements, headers
     from curate.dicom.archives import FileRef
 
@@ -172,7 +241,7 @@ def _compare_rows(raw: bytes) -> list[str]:
         headers.read_elements = elements._read_odd  # type: ignore[assignment]
         plain = headers.read_header(raw, len(raw))
     except Exception as error:  # noqa: BLE001  any one is what is looked for
-        return [f"{type(error).__name__} in the header scan"]
+        return None, [f"{type(error).__name__} in the header scan"]
     finally:
         headers.read_elements = read_elements
     if repr(row) != repr(plain):  # repr: -0.0 is not 0.0
@@ -186,7 +255,7 @@ def _compare_rows(raw: bytes) -> list[str]:
             faults.append(f"the scanner differs in {_differing(found, plain)}")
         if batch.header_bytes(0) != raw[: plain["header_bytes"]]:  # type: ignore[misc]
             faults.append("the scanner's header bytes differ")
-    return faults
+    return row, faults
 
 
 def _differing(one: dict[str, object], other: dict[str, object]) -> list[str]:

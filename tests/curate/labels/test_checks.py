@@ -12,7 +12,6 @@ from curate.labels.checks import (
     check_cervical,
     check_coverage,
     check_lumbar,
-    check_mask_order,
     check_point_places,
 )
 from curate.manifests import schemas
@@ -205,25 +204,6 @@ def test_a_side_or_level_that_is_not_there_is_not_compared() -> None:
     points = consistent_points()
     del points["right_subarticular_stenosis", "l4_l5"], points["spinal_canal_stenosis", "l3_l4"]
     assert place_issues(points) == []
-
-
-def vertebra(name: str, height: float, study: str = "S1") -> Place:
-    return {"study_key": study, "series_key": "E", "stack": 0, "object": name, "centroid_mm": [0.0, 0.0, height]}
-
-
-def test_vertebrae_that_descend_raise_no_issue_whatever_is_missing() -> None:
-    objects = [vertebra("T1", -90.0), vertebra("C1", 0.0), vertebra("C4", -40.0), vertebra("left_x:l1_l2", 900.0)]
-    assert found(check_mask_order(pa.Table.from_pylist(objects, schema=schemas.OBJECTS))) == []
-
-
-def test_a_mask_that_runs_the_wrong_way_is_named_once_with_its_steps() -> None:
-    objects = [vertebra(f"C{n}", 15.0 * n) for n in range(1, 8)] + [
-        vertebra("C1", 0.0, "S2"),
-        vertebra("C2", -1.0, "S2"),
-    ]
-    assert found(check_mask_order(pa.Table.from_pylist(objects, schema=schemas.OBJECTS))) == [
-        ("masks", None, "label_contradiction", "C2 lies above C1; 6 of 6 steps run upwards")
-    ]
 
 
 def coverage(volumes: list[Place], series: list[Place]) -> list[tuple[str, int | None, str, str]]:

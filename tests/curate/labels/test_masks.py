@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from curate.errors import Rejected, Unavailable
 from curate.geometry import Grid
-from curate.labels.masks import CERVICAL_MASK_NAMES, mask_objects, points_objects, read_mask, share_inside
+from curate.labels.masks import CERVICAL_MASK_NAMES, mask_objects, points_objects, read_mask
 from curate.manifests import schemas
 from curate.reasons import Reason
 
@@ -211,26 +211,6 @@ def test_touching_labels_of_one_box_are_told_apart_and_unnamed_ones_are_no_objec
 
 def test_an_empty_mask_has_no_objects() -> None:
     assert mask_objects(np.zeros((2, 2, 2), dtype=np.uint8), Grid((2, 2, 2), np.eye(4)), CERVICAL_MASK_NAMES) == []
-
-
-def test_how_much_of_a_mask_lies_in_a_volume() -> None:
-    grid = Grid((10, 10, 10), np.eye(4))
-    mask = np.zeros((10, 10, 10), dtype=np.uint8)
-    mask[:, 4, 4] = 1
-    shifted = np.eye(4)
-    shifted[0, 3] = 5.0  # k is x here: half of the labelled line leaves the volume
-    assert share_inside(mask, grid, grid) == 1.0
-    assert share_inside(mask, Grid((10, 10, 10), shifted), grid) == 0.5
-    shifted[1, 3] = 100.0
-    assert share_inside(mask, Grid((10, 10, 10), shifted), grid) == 0.0
-    assert share_inside(np.zeros_like(mask), grid, grid) == 0.0
-
-
-def test_a_large_mask_is_sampled_evenly() -> None:
-    mask = np.ones((60, 60, 60), dtype=np.uint8)
-    grid = Grid((60, 60, 60), np.eye(4))
-    half = Grid((30, 60, 60), np.eye(4))
-    assert share_inside(mask, grid, half) == pytest.approx(0.5, abs=0.01)
 
 
 def test_points_are_objects_without_a_box() -> None:

@@ -6,10 +6,7 @@ import hashlib
 import io
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel
@@ -21,18 +18,7 @@ import pytest
 
 from curate.errors import Misconfigured
 from curate.phantoms import PhantomSummary, make_phantoms
-
-
-def contents(archive: Path) -> Iterator[bytes]:
-    """The bytes of every file of a site, by the standard library."""
-    if archive.is_dir():
-        yield from (path.read_bytes() for path in sorted(archive.rglob("*")) if path.is_file())
-    elif archive.suffix == ".zip":
-        with zipfile.ZipFile(archive) as source:
-            yield from (source.read(name) for name in source.namelist())
-    else:
-        with tarfile.open(archive) as tar:
-            yield from (tar.extractfile(member).read() for member in tar if member.isfile())  # type: ignore[union-attr]
+from tests.support.archives import contents
 
 
 def series_of(summary: PhantomSummary) -> dict[str, list[pydicom.Dataset]]:
@@ -64,7 +50,7 @@ def test_two_runs_with_one_seed_give_the_same_bytes(task: str, tmp_path: Path) -
 def test_another_process_gives_the_same_bytes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from curate.phantoms import make_phantoms;"
-        "make_phantoms(Path(sys.argv[1]), task='lumbar', sites=5, studies=5, seed=2, matrix=32)"
+        "make_phantoms(Path(sys.argv[1]), task='lumbar', sites=11, studies=11, seed=2, matrix=32)"
     )
     digests = []
     for name, seed in (("one", "1"), ("two", "77")):

@@ -17,6 +17,14 @@ def test_five_sites_cover_every_container_and_five_transfer_syntaxes() -> None:
     assert {site.signed for site in sites} == {site.numbers_upwards for site in sites} == {True, False}
 
 
+def test_eleven_sites_cover_every_lossless_transfer_syntax_and_enhanced_objects() -> None:
+    sites = list_sites(11)
+    assert len({site.transfer_syntax for site in sites}) == 10
+    assert [site.name for site in sites if site.is_enhanced] == ["site-f", "site-k"]
+    assert not any(site.is_enhanced for site in list_sites(5))  # the demo and small archives stay as cheap as they were
+    assert list_sites(12)[11].model == sites[0].model
+
+
 def test_more_sites_leave_the_first_ones_as_they_were() -> None:
     assert list_sites(7)[:3] == list_sites(3)
 

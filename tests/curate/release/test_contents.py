@@ -55,6 +55,20 @@ def test_repeated_instance_numbers_are_replaced_by_instance_keys(made_lumbar: Ma
     )
 
 
+def test_an_object_of_many_frames_is_copied_once_under_its_key(made_lumbar: Made) -> None:
+    slices = made_lumbar.manifests["slices"].to_pylist()
+    series = [row for row in slices if row["series_key"] == slices[0]["series_key"]]
+    shared = {name: series[0][name] for name in ("instance_key", "dicom", "dicom_sha256")}
+    for frame, row in enumerate(series):
+        row |= {**shared, "frame": frame, "instance_number": frame + 1}
+    manifests = {**made_lumbar.manifests, "slices": pa.Table.from_pylist(slices, schemas.SLICES)}
+    contents = chosen(replace(made_lumbar, manifests=manifests), "lumbar")
+    (copy,) = (copy for copy in contents.copies if copy.source == shared["dicom"])
+    assert copy.path.endswith(f"/{shared['instance_key']}.dcm")
+    rows = [row for row in contents.tables["slices"].to_pylist() if row["dicom"] == copy.path]
+    assert [row["frame"] for row in rows] == list(range(len(series)))
+
+
 def test_series_that_were_rejected_or_have_no_label_are_listed_with_the_reason(made_cervical: Made) -> None:
     contents = chosen(made_cervical, "cervical")
     rows = {row["status"]: row for row in contents.tables["exclusions"].to_pylist()}

@@ -66,3 +66,17 @@ def test_a_release_without_volumes_has_rows_without_uri() -> None:
     sample = {**changed["samples"].to_pylist()[0], "volumes": []}
     changed["samples"] = pa.Table.from_pylist([sample], schemas.CERVICAL_SAMPLES)
     assert check_references(changed, {"train_images/S/1.dcm": ("d1", 10)}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "is_fault"), [({"frame": 1}, False), ({}, True), ({"frame": 1, "instance_key": "J"}, True)]
+)
+def test_an_image_belongs_to_as_many_rows_as_it_has_frames(change: dict[str, object], is_fault: bool) -> None:
+    changed = tables()
+    first = changed["slices"].to_pylist()[0]
+    second = {**first, "position_in_stack": 1, **change}
+    changed["slices"] = pa.Table.from_pylist([{**first, "frame": 0}, second], schemas.SLICES)
+    found = check_references(changed, FILES)
+    assert [finding.detail for finding in found] == (
+        ["row 1: its image belongs to another row too"] if is_fault else []
+    )
