@@ -32,7 +32,8 @@ def phantoms(
     """Make a multi-site archive of synthetic spines with its labels, its truth, and a spec that runs as it is.
 
     Eleven sites have every habit: each lossless transfer syntax, and series that are one enhanced multi-frame object
-    (the sixth and the last). OUT/spec.toml is a spec to copy; OUT/truth holds where every landmark lies in the patient and what should happen.
+    (the sixth and the last). OUT/spec.toml is a spec to copy; OUT/truth holds where every landmark lies in the patient
+    and what should happen.
     """
     from curate.phantoms import make_phantoms
 
