@@ -319,9 +319,11 @@ def _say_nothing(items: tuple[tuple[Entry, ...], ...]) -> bool:
 
 
 def _is_of_another_kind(entry: Entry) -> bool:
-    """Whether a sequence or UID stands where the standard has something else, or no code names the character set."""
+    """Whether a sequence or UID stands where the standard has something else, or no text where it must be one."""
     if entry.tag == CHARACTER_SET:
         return entry.vr != "CS"
+    if entry.tag in (NAME, PATIENT_ID):
+        return entry.vr not in TEXT_VRS
     return entry.vr in ("SQ", "UI") and dictionary_vr(entry.tag) not in (entry.vr, "UN")
 
 

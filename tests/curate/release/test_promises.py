@@ -13,6 +13,7 @@ import pytest
 from curate.deid import load_profile
 from curate.deid.review.decisions import make_decisions
 from curate.deid.verification.crew import Crew
+from curate.deid.verification.workers import warm
 from curate.errors import Misconfigured
 from curate.release import Kind, build_release, state, verify_release
 from curate.release.inspection import ABOUT, Inspector
@@ -73,7 +74,7 @@ def die(items: Sequence[object]) -> Iterator[object]:
 
 def test_a_reader_that_crashes_is_a_finding_of_that_file(kept_at_one_site: Path) -> None:
     image = sorted(kept_at_one_site.rglob("*.dcm"))[0].relative_to(kept_at_one_site).as_posix()
-    with Crew(die, 1) as readers:
+    with Crew(die, 1, context=warm()) as readers:
         inspector = Inspector(kept_at_one_site, LeakCheck(None), readers)
         for path in (ABOUT, "manifests/series.parquet", image, "README.md"):
             inspector.inspect(path)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,9 +77,10 @@ def test_an_item_gets_a_second_chance(tmp_path: Path) -> None:
 def test_what_a_task_raises_is_raised_here() -> None:
     with pytest.raises(LookupError):
         run_apart(fail, [1], 1)
-    with Crew(fail, 1) as crew, pytest.raises(LookupError):
+    with Crew(fail, 1) as crew:
         crew.ask(1, print)
-        crew.finish()
+        with pytest.raises(LookupError):
+            crew.finish()
 
 
 def heard(crew: Crew[int, int], items: Sequence[int], size: int = 0) -> list[int | str]:
@@ -112,44 +111,6 @@ def test_few_items_are_held_at_a_time_and_large_ones_fewer() -> None:
         crew.finish()
     assert max(held) <= 3 * 4
     assert not crew._items
-
-
-def name_the_process(items: Sequence[int]) -> Iterator[int]:
-    for _ in items:
-        yield os.getpid()
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")")[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
-@pytest.mark.parametrize("ends", [None, KeyboardInterrupt])
-def test_processes_are_gone_at_the_end_however_it_comes(ends: type[BaseException] | None) -> None:
-    seen: set[int] = set()
-    with contextlib.suppress(KeyboardInterrupt), Crew(name_the_process, 2, context=warm()) as crew:
-        for number in range(640):
-            crew.ask(number, lambda result: seen.add(result))
-        if ends is not None:
-            raise ends
-        crew.finish()
-    assert seen
-    assert not any(map(is_running, seen))
-
-
-def test_an_interrupt_does_not_reach_the_processes() -> None:
-    def interrupt(process: int) -> None:
-        os.kill(process, signal.SIGINT)
-        seen.add(process)
-
-    seen: set[int] = set()
-    with Crew(name_the_process, 1, context=warm()) as crew:
-        for _ in range(3):
-            crew.ask(0, interrupt)
-            crew.finish()
-    assert len(seen) == 1
 
 
 def test_nothing_to_do_needs_no_process() -> None:
