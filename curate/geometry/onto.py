@@ -164,8 +164,7 @@ def _majority(source: Any, matrix: Any, halves: Any, counts: Any, fill: Any, out
 
 @warms_up
 def _warm() -> None:
-    halves, counts = np.full(3, _HALF), np.ones(3, np.int64)
-    for dtype in (np.uint8, np.int16, np.uint16):
-        source = np.zeros((1, 1, 1), dtype)
-        _nearest(source, np.eye(4)[:3], halves, dtype(0), source.copy())
-        _majority(source, np.eye(4)[:3], halves, counts, dtype(0), source.copy())
+    """Masks; other types compile where they are first met."""
+    halves, counts, source = np.full(3, _HALF), np.ones(3, np.int64), np.zeros((1, 1, 1), np.uint8)
+    _nearest(source, np.eye(4)[:3], halves, np.uint8(0), source.copy())
+    _majority(source, np.eye(4)[:3], halves, counts, np.uint8(0), source.copy())
