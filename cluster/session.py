@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -46,6 +46,17 @@ class Session:
     memory: int  # bytes that one unit may ask for: those of the largest node
     total_memory: int  # bytes, all nodes
     embedded: bool
+
+    def prepare(self, call: Callable[[], None]) -> None:
+        """Let every worker call a module-level function, over all nodes, while the caller goes on.
+
+        Nobody waits for it, and what it raises is not heard: the units that need it will say so.
+        """
+        import ray
+
+        task = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(call)
+        for _ in range(self.workers):
+            task.remote()
 
 
 @contextlib.contextmanager

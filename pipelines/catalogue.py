@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from cluster.job import Done, Job
 from cluster.outcomes import Output
 from cluster.units import Item
+from curate.compiled import warm_up
 from curate.deid import Pseudonyms
 from curate.dicom import BadFile, FileRef, Limits, SourceReader, list_archive
 from curate.dicom.functional_groups import read_frames
@@ -100,6 +101,7 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     workspace = restore_workspace(description)
     limits = Limits(file_bytes=int(str(config["file_bytes"])))
     listing_key = str(config["listing"])
+    warm_up()  # not on the first item's time
 
     def work(item: Item) -> Done:
         listed = read_table(workspace.private, listing_key, filters=pc.field("chunk") == item.key).to_pylist()

@@ -25,8 +25,10 @@ from cluster.job import Done, Job
 from cluster.ledger import Ledger
 from cluster.outcomes import ItemOutcome
 from cluster.units import Item, separate_too_large
+from curate.compiled import warm_up
 from curate.deid import Deidentified, Identifier, Keyed, deidentify_bytes
 from curate.deid.leaks import LeakScanner
+from curate.deid.options import CLEAN_PIXELS
 from curate.deid.review.decisions import noting
 from curate.dicom import BadFile, Limits, SourceReader, list_archive
 from curate.dicom.archives import Kind, kind_of
@@ -160,6 +162,8 @@ def open_deidentifier(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     table = read_table(workspace.private, str(config["listing"]))
     numbers = {key: number for number, key in enumerate(table["file_key"].to_pylist())}
     reader = SourceReader(Limits(), indexes=Path(workspace.private.url, "indexes"))
+    if workspace.profile.has(CLEAN_PIXELS):
+        warm_up()  # what decodes, not on the first item's time
     return Deidentifier(workspace, str(config["site"]), table, numbers, reader).work
 
 

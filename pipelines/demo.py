@@ -13,6 +13,7 @@ from cluster.executors.ray_tasks import RayTasks
 from cluster.session import Session
 from curate.errors import CurateError
 from curate.phantoms import make_phantoms
+from pipelines.kernels import warm_kernels
 from pipelines.release import release, verify
 from pipelines.run import Balance, run
 from pipelines.spec import Task, read_spec
@@ -51,6 +52,7 @@ def show(folder: Path, task: Task, session: Session, watch: Watch, say: Say) -> 
     def timed(stage: str, began: float) -> None:
         seconds[stage] = time.monotonic() - began
 
+    session.prepare(warm_kernels)  # beside the drawing
     say(f"{task}: drawing {STUDIES} studies of {SITES} sites, some of them broken, all with identifiers")
     began = time.monotonic()
     archive = folder / task

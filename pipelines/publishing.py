@@ -17,11 +17,11 @@ def publish(store: LocalStore, key: str, content: bytes) -> Output:
 
     Raises Quarantined(VERIFICATION_FAILED) when it is not, and as ``LocalStore.put_new`` does.
     """
-    digest = sha256_bytes(content)
     store.put_new(key, content)
-    if sha256_bytes(store.get(key)) != digest:
+    written = store.get(key)
+    if written != content:
         raise Quarantined(Reason.VERIFICATION_FAILED, "a written object reads back with other bytes")
-    return Output(key, digest, len(content))
+    return Output(key, sha256_bytes(written), len(written))
 
 
 def refuse_leaks(leaks: Iterable[Leak]) -> None:

@@ -14,6 +14,7 @@ from cluster.ledger import Account, Ledger, make_account
 from curate.errors import CurateError
 from curate.reasons import Reason
 from pipelines.join import join
+from pipelines.kernels import warm_kernels
 from pipelines.plan import Plan, make_plan
 from pipelines.spec import Spec
 from pipelines.watch import Watch
@@ -42,6 +43,7 @@ class Balance:
 
 def run(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Balance:
     """Do what is left of the plan and write the manifests. May be stopped anywhere and run again."""
+    executor.prepare(warm_kernels)
     plan = make_plan(spec, workspace, executor, watch)
     execute(plan, workspace, executor, watch)
     outcomes = Ledger(workspace.store, plan.job.stage).outcomes()

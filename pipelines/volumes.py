@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from cluster.job import Done, Job
 from cluster.outcomes import Output
 from cluster.units import Item
+from curate.compiled import warm_up
 from curate.deid import FileAudit, Identifier, deidentify_bytes
 from curate.deid.leaks import LeakScanner
 from curate.deid.records.audit_chain import audit_row
 from curate.dicom import Limits, SourceReader, Volume, read_header
+from curate.dicom.assemble import Acquired
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.pixels import Damaged, SeriesPixels, decode_instance, read_pixels
 from curate.dicom.series import Row, SortedSeries
@@ -38,7 +40,6 @@ from curate.manifests import read_table, sort_rows, table_bytes
 from curate.manifests.schemas import FILE_AUDIT, SLICES
 from curate.reasons import Reason
 from curate.release.description import CODE_VERSION
-from curate.storage import sha256_bytes
 from curate.volumes import WrittenVolume, verify_volume, write_volume
 from pipelines.catalogue import file_bytes, file_ref
 from pipelines.grouping import INSTANCES_KEY, SOURCES_KEY, sort_series
@@ -74,6 +75,7 @@ def open_builder(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     masks_key = config["masks"]
     masks = masks_by_study(workspace, None if masks_key is None else str(masks_key))
     limits = Limits(file_bytes=int(str(config["file_bytes"])))
+    warm_up()  # not on the first item's time
     return Builder(workspace, parameters, masks, limits).build
 
 
@@ -85,7 +87,7 @@ class Material:
     identifiers: set[Identifier] = field(default_factory=set)
     actions: Counter[str] = field(default_factory=Counter)
     audits: list[Mapping[str, Any]] = field(default_factory=list)  # rows of FILE_AUDIT
-    digests: list[str] = field(default_factory=list)  # keyed, of the bytes of every file that was read
+    digests: list[str] = field(default_factory=list)  # keyed, of the bytes of every file that was de-identified
 
     def keep(self, keys: Container[str]) -> None:
         """Forget the files of instances that are in no volume after all."""
@@ -117,13 +119,17 @@ class Builder:
         material = Material()
         pixels = self._read(rows, item.key, material)
         mask_path = self.masks.get(rows[0]["study_key"])
-        volumes = [self._normalise(pixels, stack.index, mask_path) for stack in pixels.found.stacks]
-        material.keep({piece.key for stack in pixels.found.stacks for piece in stack.slices})
+        found, acquired = pixels.found, list(pixels.acquired)
+        del pixels
+        volumes = []
+        while acquired:  # each is let go once it is normalised
+            volumes.append(self._normalise(acquired.pop(0), mask_path))
+        material.keep({piece.key for volume in volumes for piece in volume.volume.stack.slices})
         made_of = [digest_json(sorted(material.digests))]
         if mask_path is not None:
             made_of.append(self.workspace.pseudonyms.digest(mask_path.read_bytes()))
         name = fingerprint(STAGE, VERSION, digest_json(dict(self.parameters)), made_of)[:16]
-        return self._write(rows[0], pixels.found, volumes, material, f"{rows[0]['study_key']}/{item.key}/{name}")
+        return self._write(rows[0], found, volumes, material, f"{rows[0]['study_key']}/{item.key}/{name}")
 
     def _read(self, rows: Sequence[Mapping[str, Any]], series_key: str, material: Material) -> SeriesPixels:
         pseudonyms = self.workspace.pseudonyms
@@ -140,7 +146,6 @@ class Builder:
                 raw = reader.read(file_ref(source))
                 if pseudonyms.digest(raw[: source["header_bytes"]], "header") != row["header_digest"]:
                     raise Quarantined(Reason.SOURCE_CHANGED)
-                material.digests.append(pseudonyms.digest(raw))
                 clean = deidentify_bytes(
                     raw,
                     self.workspace.profile_of(site),
@@ -148,6 +153,7 @@ class Builder:
                     site=site,
                     decisions=self.workspace.decisions,
                 )
+                material.digests.append(clean.audit.source_digest)
                 # blanked boxes must not come back through the volume
                 decoded = decode_instance(clean.content if clean.audit.blanked else raw, row, frames)
                 material.files[key] = clean.content
@@ -156,7 +162,7 @@ class Builder:
                 material.audits.append(self._audit(clean.audit, series_key, key))
                 return decoded
 
-            return read_pixels(rows, sort, decode)
+            return read_pixels(rows, sort, decode, self.parameters["modality"])
 
     def _audit(self, audit: FileAudit, series_key: str, instance_key: str) -> Mapping[str, Any]:
         options = [code for code, _ in self.workspace.profile.codes]
@@ -164,8 +170,7 @@ class Builder:
             audit, series_key=series_key, instance_key=instance_key, options=options, code_version=CODE_VERSION
         )
 
-    def _normalise(self, pixels: SeriesPixels, stack: int, mask_path: Path | None) -> Normalised:
-        acquired = pixels.assemble(pixels.found.stacks[stack], self.parameters["modality"])
+    def _normalise(self, acquired: Acquired, mask_path: Path | None) -> Normalised:
         volume = acquired.normalise(
             self.parameters["spacing_mm"],
             orientation=self.parameters["orientation"],
@@ -185,9 +190,10 @@ class Builder:
         scanner = LeakScanner(material.identifiers)
         refuse_leaks(leak for content in material.files.values() for leak in scanner.scan(content))
         store = self.workspace.store
-        outputs: list[Output] = []
-        for key, content in sorted(material.files.items()):
-            outputs.append(publish(store, f"dicom/{folder}/{key}.dcm", content))
+        files = {
+            key: publish(store, f"dicom/{folder}/{key}.dcm", content) for key, content in sorted(material.files.items())
+        }
+        outputs = list(files.values())
         records: list[dict[str, Json]] = []
         objects: list[dict[str, Any]] = []
         for normalised in volumes:
@@ -215,7 +221,7 @@ class Builder:
                     series_key=row["series_key"],
                     stack=volume.stack.index,
                 )
-        slices = self._slices(found.stacks, material, row["series_key"], folder)
+        slices = slice_rows(found.stacks, files, row["series_key"])
         outputs.append(publish(store, f"volumes/{folder}/slices.parquet", table_bytes(slices)))
         audit = pa.Table.from_pylist(material.audits, schema=FILE_AUDIT)
         outputs.append(
@@ -235,24 +241,6 @@ class Builder:
             **_describe(found),
         }
         return Done(tuple(outputs), record)
-
-    def _slices(self, stacks: Sequence[Stack], material: Material, series_key: str, folder: str) -> pa.Table:
-        rows = [
-            {
-                "series_key": series_key,
-                "stack": stack.index,
-                "position_in_stack": position,
-                "instance_key": piece.key,
-                "frame": piece.frame,
-                "instance_number": piece.instance_number,
-                "dicom": f"dicom/{folder}/{piece.key}.dcm",
-                "dicom_sha256": sha256_bytes(material.files[piece.key]),
-                "image_position_mm": list(piece.position_mm),
-            }
-            for stack in stacks
-            for position, piece in enumerate(stack.slices)
-        ]
-        return pa.Table.from_pylist(rows, schema=SLICES)
 
 
 def describe_equipment(clean: bytes) -> dict[str, Json]:
@@ -285,6 +273,26 @@ def _faults(volumes: Sequence[Normalised]) -> list[Json]:
 def slice_axis(volume: Volume) -> int:
     """The axis of the final array that runs along the acquired slices."""
     return int(np.argmax(np.abs(volume.stack.placement.normal @ volume.grid.directions)))
+
+
+def slice_rows(stacks: Sequence[Stack], files: Mapping[str, Output], series_key: str) -> pa.Table:
+    """SLICES of one series; ``files``: what was written, by instance key."""
+    rows = [
+        {
+            "series_key": series_key,
+            "stack": stack.index,
+            "position_in_stack": position,
+            "instance_key": piece.key,
+            "frame": piece.frame,
+            "instance_number": piece.instance_number,
+            "dicom": files[piece.key].key,
+            "dicom_sha256": files[piece.key].sha256,
+            "image_position_mm": list(piece.position_mm),
+        }
+        for stack in stacks
+        for position, piece in enumerate(stack.slices)
+    ]
+    return pa.Table.from_pylist(rows, schema=SLICES)
 
 
 def volume_record(volume: Volume, written: WrittenVolume, uri: str) -> dict[str, Json]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -19,6 +19,9 @@ class Executor(Protocol):
 
     workers: int
     memory: int  # bytes that the largest unit may ask for
+
+    def prepare(self, call: Callable[[], None]) -> None:
+        """Let every worker call a module-level function before its first unit, while the caller goes on."""
 
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         """Settle every unit, yielding a report as each is settled, in no particular order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from cluster.attempt import UnitReport, attempt
 from cluster.job import Job, forget_opened
@@ -17,6 +17,9 @@ class Inline:
         self.workers = 1
         self.memory = usable_memory()
         self._store_url = store_url
+
+    def prepare(self, call: Callable[[], None]) -> None:
+        call()
 
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         try:

@@ -7,7 +7,7 @@ quarantined by the driver. A unit lost with its node is run again and not charge
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,9 @@ class RayTasks:
         self._session = session
         self._store_url = open_store(store_url).url  # absolute: workers have folders of their own
         self._events = events or Silent()
+
+    def prepare(self, call: Callable[[], None]) -> None:
+        self._session.prepare(call)
 
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         import ray

@@ -3,8 +3,8 @@
 How it works, in reading order: ``tables`` (the standard's tables as data) -> ``profile`` (options compiled into one
 rule a tag, once per SOP class) -> ``filemeta`` and ``elements`` (strict walk over the bytes) -> ``header`` (what is
 let in) -> ``walk`` (rules applied, sequences entered, identifiers noted) -> ``engine`` (both passes, pixels,
-statement, audit). ``pseudonyms`` and ``keys`` rename; ``leaks`` and ``recheck`` look at what was written. The rule
-for what nobody has thought of is removal for an attribute, quarantine for an object.
+statement, audit). ``pseudonyms`` and ``keys`` rename; ``leaks`` searches what was written and ``verification`` judges
+it. The rule for what nobody has thought of is removal for an attribute, quarantine for an object.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from ahocorasick_rs import BytesAhoCorasick
 from curate.deid.elements import PIXEL_TAGS, read_elements
 from curate.deid.filemeta import open_file
 from curate.deid.identifiers import Identifier, name_words
-from curate.deid.recheck import check_header
 from curate.deid.text import fold
 from curate.errors import Rejected
 
@@ -165,6 +164,3 @@ def _is_inside_a_word(content: bytes, start: int, end: int, pattern: _Pattern) -
 
 def _continues(neighbour: bytes, pattern: _Pattern) -> bool:
     return len(neighbour) == 2 and 0 in neighbour and max(neighbour) in pattern.boundary
-
-
-__all__ = ["Leak", "LeakScanner", "check_header"]

@@ -1,7 +1,7 @@
 """DICOM in: archives, headers, stacks of slices, pixels, and volumes as acquired."""
 
 from curate.dicom.archives import BadFile, FileRef, Limits
-from curate.dicom.assemble import Volume, assemble
+from curate.dicom.assemble import Volume
 from curate.dicom.frames import decode_slice
 from curate.dicom.headers import read_header, scan_headers
 from curate.dicom.read import read_series
@@ -14,7 +14,6 @@ __all__ = [
     "Limits",
     "SourceReader",
     "Volume",
-    "assemble",
     "decode_slice",
     "list_archive",
     "read_header",

@@ -89,9 +89,13 @@ def is_safe_name(name: str) -> bool:
 
 def storable_name(name: str) -> str:
     """A name whose undecodable bytes (surrogates of ``os.fsdecode``) become private-use letters: tables take it."""
+    if name.isascii():
+        return name
     return "".join(chr(ord(c) - 0xDC80 + 0xF780) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in name)
 
 
 def file_system_name(name: str) -> str:
     """The inverse of ``storable_name``."""
+    if name.isascii():
+        return name
     return "".join(chr(ord(c) - 0xF780 + 0xDC80) if 0xF780 <= ord(c) <= 0xF7FF else c for c in name)

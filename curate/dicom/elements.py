@@ -17,9 +17,11 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from curate.dicom.encoding import PARSING_ERRORS, Encoding, find_encoding, inflate
 from curate.dicom.header_kernel import (
+    DEFLATED,
     FOUND,
     IS_IMPLICIT,
     MEDIA_CLASS,
@@ -34,7 +36,6 @@ from curate.dicom.header_kernel import (
 
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _MEDIA = (MEDIA_CLASS, TRANSFER_SYNTAX)
-_DEFLATED, _META_BYTES = b"1.2.840.10008.1.2.1.99", 2048
 _SQ = int.from_bytes(b"SQ", "little")
 _LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 
@@ -78,18 +79,15 @@ def read_elements(content: bytes, wanted: Collection[int]) -> Elements:
     even the data set can be found. Bytes that end inside the header give ``is_complete=False``: only the caller knows
     whether the file goes on.
     """
-    walked = _walk(content, frozenset(wanted)) if wanted else None
-    if walked is None and wanted and _DEFLATED in content[:_META_BYTES]:
-        walked = _walk_deflated(content, frozenset(wanted))
-    return walked or _read_odd(content, wanted)
+    return (_walk(content, frozenset(wanted)) if wanted else None) or _read_odd(content, wanted)
 
 
-def _walk(content: bytes, wanted: frozenset[int]) -> Elements | None:
+def _walk(content: bytes, wanted: frozenset[int], *, is_inflated: bool = False) -> Elements | None:
     """What the kernel finds, or None for a file that it leaves to pydicom."""
     tags = _tags(wanted)
     found, places = np.empty((tags.size, 3), np.int64), np.empty(PLACES, np.int64)
     state = walk(np.frombuffer(content, np.uint8), len(content), tags, found, places)
-    if state == ODD:
+    if state == ODD or (state == DEFLATED and is_inflated):
         return None
     values: dict[int, Element] = {}
     sequences: set[int] = set()
@@ -105,6 +103,8 @@ def _walk(content: bytes, wanted: frozenset[int]) -> Elements | None:
             values[tag] = Element(_letters(vr), content[start : start + length])
     offset, is_implicit = int(places[OFFSET]), bool(places[IS_IMPLICIT])
     encoding = Encoding(offset, media.get(TRANSFER_SYNTAX), media.get(MEDIA_CLASS), is_implicit, True, False)
+    if state == DEFLATED:
+        return _walk_inflated(content, wanted, replace(encoding, is_implicit=False, is_deflated=True))
     pixels = None
     if state == FOUND:
         tag, vr, header_start, start, length = places[PIXEL_TAG:].tolist()
@@ -112,13 +112,12 @@ def _walk(content: bytes, wanted: frozenset[int]) -> Elements | None:
     return Elements(encoding, content, values, frozenset(sequences), pixels, state == FOUND, False)
 
 
-def _walk_deflated(content: bytes, wanted: frozenset[int]) -> Elements | None:
-    """The same for the data set that a whole deflated file holds, which is explicit and starts at once (PS3.5 A.5)."""
-    encoding = find_encoding(content)
-    if not encoding.is_deflated:
+def _walk_inflated(content: bytes, wanted: frozenset[int], encoding: Encoding) -> Elements | None:
+    """The data set that a whole deflated file holds, which is explicit and starts at once (PS3.5 A.5)."""
+    if encoding.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
         return None
-    body, ends_well = inflate(content[encoding.offset :])
-    walked = _walk(body, wanted) if ends_well else None
+    body, ends_well = inflate(memoryview(content)[encoding.offset :])
+    walked = _walk(body, wanted, is_inflated=True) if ends_well else None
     if walked is None or not walked.is_complete or walked.encoding.is_implicit or walked.encoding.offset:
         return None
     return replace(walked, encoding=encoding)

@@ -81,7 +81,7 @@ def find_encoding(head: bytes) -> Encoding:
     return Encoding(offset, syntax, media, is_implicit, is_little, is_deflated)
 
 
-def inflate(content: bytes, *, maximum: int = MAXIMUM_INFLATED_BYTES) -> tuple[bytes, bool]:
+def inflate(content: bytes | memoryview, *, maximum: int = MAXIMUM_INFLATED_BYTES) -> tuple[bytes, bool]:
     """Raw-inflate a deflated data set (PS3.5 A.5) -> its bytes and whether the stream ends properly.
 
     By Intel's ISA-L where it is installed. Never holds more than ``maximum`` bytes of output, bombs included.

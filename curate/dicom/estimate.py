@@ -14,7 +14,8 @@ def estimate_memory(headers: Sequence[Row], *, spacing_mm: Sequence[float | None
     """Bytes at the peak of building the volumes of one series, from headers alone: never below what is needed.
 
     The files are held one at a time and the volume whole: 2 bytes a voxel as acquired, as oriented, as float32 for
-    the resampling, and the resampled grid in float32, in its own type and encoded. ``spacing_mm``: target along
+    the resampling, and the resampled grid in float32, in its own type, encoded, and once more for its overview (a
+    quarter of the voxels at most; made, encoded, read back and compared). ``spacing_mm``: target along
     (slice, row, column), None keeps an axis. The interpreter and its libraries come on top.
     """
     if not headers:
@@ -26,7 +27,7 @@ def estimate_memory(headers: Sequence[Row], *, spacing_mm: Sequence[float | None
     along_slices = _slice_growth(headers, spacing_mm)
     resampled = int(acquired * growth * along_slices * _lean(headers))
     between = max(acquired, int(acquired * growth), int(acquired * along_slices), resampled)
-    return acquired * 2 * item + between * 8 + resampled * (4 + 2 * item) + 4 * largest
+    return acquired * 2 * item + between * 8 + resampled * (4 + 3 * item) + 4 * largest
 
 
 def _pixels(row: Row) -> int:

@@ -1,8 +1,8 @@
 """The compiled walk over the elements of a file's head (PS3.5 7, PS3.10 7), for headers that hold no surprise.
 
 It finds the wanted top-level elements and the pixel data element of little endian files, explicit and implicit, with
-or without preamble and file meta. Whatever is odd it leaves to the reader behind ``curate.dicom.elements``: deflated
-or big endian data sets, tags that repeat or descend, unknown VRs, sequences in UN, nesting deeper than 16, lengths
+or without preamble and file meta. Whatever is odd it leaves to the reader behind ``curate.dicom.elements``: big endian
+data sets, tags that repeat or descend, unknown VRs, sequences in UN, nesting deeper than 16, lengths
 that do not add up. So that reader decides what damage is, and both give the same values.
 """
 
@@ -14,8 +14,9 @@ from pydicom._dicom_dict import DicomDictionary
 
 from curate.compiled import compiled, warms_up
 
-FOUND, CUT, ODD = range(3)
-"""The pixel data were found; the bytes end inside a top-level value; the other reader must look."""
+FOUND, CUT, ODD, DEFLATED = range(4)
+"""The pixel data were found; the bytes end inside a top-level value; the other reader must look; a file meta that says
+so is followed by a deflated data set."""
 
 MEDIA_CLASS, TRANSFER_SYNTAX = 0x00020002, 0x00020010
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -41,7 +42,7 @@ def _letters(names: str) -> NDArray[np.bool_]:
 _SHORT = _letters("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US")
 _LONG = _letters("OB OD OF OL OV OW SQ SV UC UN UR UT UV")
 _SQ = int.from_bytes(b"SQ", "little")
-_DEFLATED = np.frombuffer(b"1.2.840.10008.1.2.1.99", np.uint8)
+_DEFLATED_SYNTAX = np.frombuffer(b"1.2.840.10008.1.2.1.99", np.uint8)
 _SEQUENCES = np.array(sorted(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ"), np.uint32)
 
 
@@ -53,7 +54,7 @@ def walk(
     found: NDArray[np.int64],
     places: NDArray[np.int64],
 ) -> int:
-    """Walk the first ``size`` bytes of a file -> FOUND, CUT or ODD.
+    """Walk the first ``size`` bytes of a file -> FOUND, CUT, ODD or DEFLATED.
 
     ``tags``: wanted ones, ascending. ``found``: (tags, 3): start and length of the value and its VR (two letters, low
     byte first; 0: implicit), or a start of -1; an element of no length is none. ``places``: PLACES numbers, see there.
@@ -71,7 +72,10 @@ def walk(
     while at + 8 <= size:
         if is_meta and _u16(content, at) != 2:
             is_meta = False
-            if _is_deflated(content, tags, found) or not _starts_data_set(content, size, at, places):
+            if _is_deflated(content, tags, found):
+                places[OFFSET] = at
+                return DEFLATED
+            if not _starts_data_set(content, size, at, places):
                 return ODD
             is_implicit = places[IS_IMPLICIT] == 1
         tag = _tag(content, at)
@@ -157,9 +161,9 @@ def _starts_data_set(content: NDArray[np.uint8], size: int, at: int, places: NDA
 @compiled
 def _is_deflated(content: NDArray[np.uint8], tags: NDArray[np.int64], found: NDArray[np.int64]) -> bool:
     for n in range(tags.size):
-        if tags[n] == TRANSFER_SYNTAX and found[n, 0] >= 0 and found[n, 1] >= _DEFLATED.size:
+        if tags[n] == TRANSFER_SYNTAX and found[n, 0] >= 0 and found[n, 1] >= _DEFLATED_SYNTAX.size:
             start = found[n, 0]
-            return bool(np.all(content[start : start + _DEFLATED.size] == _DEFLATED))
+            return bool(np.all(content[start : start + _DEFLATED_SYNTAX.size] == _DEFLATED_SYNTAX))
     return False
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from curate.dicom.assemble import Acquired, assemble
+from curate.dicom.assemble import Acquired, Assembly
 from curate.dicom.frames import DecodedSlice, decode_frames, decode_slice
-from curate.dicom.planes import Slice
 from curate.dicom.series import Row, SortedSeries
-from curate.dicom.stacks import Stack
 from curate.errors import Rejected
 from curate.reasons import Reason
 
@@ -25,48 +23,41 @@ DAMAGE = frozenset(
 Damaged: TypeAlias = Mapping[str, tuple[Reason, str]]
 Sort: TypeAlias = Callable[[Damaged], SortedSeries]
 Decode: TypeAlias = Callable[[Row, Sequence[int]], Sequence[DecodedSlice]]
+_Plane: TypeAlias = tuple[str, int]  # key of the instance, frame
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesPixels:
-    """A series as it came out once every pixel was read. ``slices``: by (instance key, frame)."""
+    """A series as it came out once every pixel was read. ``acquired``: the stacks of ``found``, in their order."""
 
     found: SortedSeries
-    slices: Mapping[tuple[str, int], DecodedSlice]
-    damaged: Damaged
-
-    def assemble(self, stack: Stack, modality: str) -> Acquired:
-        """One of the stacks of ``found``. Raises as ``curate.dicom.assemble`` does."""
-        return assemble(
-            stack,
-            (self.slices[each.key, each.frame] for each in stack.slices),
-            modality,
-            repeats=(self.slices[each.key, each.frame] for _, each in stack.repeats),
-        )
+    acquired: tuple[Acquired, ...]
 
 
-def read_pixels(
-    rows: Sequence[Row],
-    sort: Callable[[Damaged], SortedSeries],
-    decode: Callable[[Row, Sequence[int]], Sequence[DecodedSlice]],
-) -> SeriesPixels:
+def read_pixels(rows: Sequence[Row], sort: Sort, decode: Decode, modality: str) -> SeriesPixels:
     """Decode what the stacks of one series use, and sort the series again without what turns out to be damaged.
 
     ``sort``: the verdict on ``rows`` without the instances given as damaged. ``decode``: the frames, by number, of the
-    instance of a row; it is asked once for each, with all of them. Raises Rejected when the verdict is a rejection, and
-    what ``decode`` raises for other reasons than DAMAGE.
+    instance of a row; it is asked once for each, with all of them. Every slice goes to its place in the volume at once:
+    no more than one instance is decoded beside it. Raises Rejected when the verdict is a rejection, what ``decode``
+    raises for other reasons than DAMAGE, and as ``curate.dicom.assemble`` does.
     """
-    slices: dict[tuple[str, int], DecodedSlice] = {}
     damaged: dict[str, tuple[Reason, str]] = {}
+    held: dict[_Plane, tuple[Assembly, int]] = {}
     while True:
         found = sort(damaged)
         if found.reason is not None:
             raise Rejected(found.reason, found.detail)
         known = len(damaged)
+        assemblies = [Assembly(stack, modality) for stack in found.stacks]
+        places = _places(assemblies)
+        for plane, (assembly, number) in places.items():
+            if plane in held:
+                assembly.adopt(number, *held[plane])
         placed = zip(rows, found.instances, strict=True)
         by_key = {one.instance_key: row for row, one in placed if one.reason in (None, Reason.REPEATED_POSITION)}
-        for key, frames in _wanted(found.stacks):
-            if (key, frames[0]) in slices:
+        for key, frames in _wanted(places):
+            if (key, frames[0]) in held:
                 continue
             try:
                 decoded = decode(by_key[key], frames)
@@ -74,10 +65,13 @@ def read_pixels(
                 if rejection.reason not in DAMAGE:
                     raise
                 damaged[key] = rejection.reason, rejection.detail
-            else:
-                slices.update({(key, frame): each for frame, each in zip(frames, decoded, strict=True)})
+                continue
+            for frame, each in zip(frames, decoded, strict=True):
+                assembly, number = places[key, frame]
+                assembly.place(number, each)
         if len(damaged) == known:
-            return SeriesPixels(found, slices, damaged)
+            return SeriesPixels(found, tuple(assembly.finish() for assembly in assemblies))
+        held |= {plane: place for plane, place in places.items() if plane[0] not in damaged}
 
 
 def decode_instance(raw: bytes, row: Row, frames: Sequence[int]) -> list[DecodedSlice]:
@@ -99,13 +93,20 @@ def decode_instance(raw: bytes, row: Row, frames: Sequence[int]) -> list[Decoded
     return [_as_described(each, facts[frame]) for frame, each in zip(frames, decoded, strict=True)]
 
 
-def _wanted(stacks: Sequence[Stack]) -> Iterator[tuple[str, list[int]]]:
-    """Instances of all stacks and the frames of each that are used, in the order of keys."""
-    planes: list[Slice] = [each for stack in stacks for each in stack.slices]
-    planes += [each for stack in stacks for _, each in stack.repeats]
-    by_key: dict[str, set[int]] = {}
-    for each in planes:
-        by_key.setdefault(each.key, set()).add(each.frame)
+def _places(assemblies: Sequence[Assembly]) -> dict[_Plane, tuple[Assembly, int]]:
+    """Where every plane goes: the slices of the stacks, and behind them their repeats."""
+    return {
+        (each.key, each.frame): (assembly, number)
+        for assembly in assemblies
+        for number, each in enumerate((*assembly.stack.slices, *(each for _, each in assembly.stack.repeats)))
+    }
+
+
+def _wanted(planes: Iterable[_Plane]) -> Iterator[tuple[str, list[int]]]:
+    """Instances and the frames of each that are used, in the order of keys."""
+    by_key: dict[str, list[int]] = {}
+    for key, frame in planes:
+        by_key.setdefault(key, []).append(frame)
     for key, frames in sorted(by_key.items()):
         yield key, sorted(frames)
 

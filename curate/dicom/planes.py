@@ -6,6 +6,8 @@ gantry tilt of the header.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -49,12 +51,14 @@ class Slice:
 
 def why_no_plane(plane: Slice) -> str | None:
     """What is wrong with the numbers of a plane, or None."""
-    row, column = np.array(plane.orientation[:3]), np.array(plane.orientation[3:])
+    row, column = plane.orientation[:3], plane.orientation[3:]
     numbers = (*plane.position_mm, *plane.orientation, *plane.spacing_mm)
-    if not np.isfinite(numbers).all() or min(plane.spacing_mm) <= 0 or max(map(abs, plane.position_mm)) > _FARTHEST_MM:
+    if not all(map(math.isfinite, numbers)) or min(plane.spacing_mm) <= 0:
         return "a position, orientation or spacing is not a usable number"
-    lengths = np.linalg.norm(row), np.linalg.norm(column)
-    if max(abs(length - 1) for length in lengths) > UNIT_TOLERANCE or abs(row @ column) > UNIT_TOLERANCE:
+    if max(map(abs, plane.position_mm)) > _FARTHEST_MM:
+        return "a position, orientation or spacing is not a usable number"
+    slant = abs(sum(map(operator.mul, row, column)))
+    if max(abs(math.hypot(*each) - 1) for each in (row, column)) > UNIT_TOLERANCE or slant > UNIT_TOLERANCE:
         return "row and column directions are not perpendicular unit vectors"
     return None
 
@@ -76,18 +80,16 @@ def group_by_matrix(slices: Iterable[Slice]) -> list[list[Slice]]:
 def group_by_orientation(slices: Iterable[Slice]) -> list[list[Slice]]:
     """Greedy: a slice joins the first group whose first slice has the same directions within COSINE_TOLERANCE."""
     groups: list[list[Slice]] = []
-    directions: list[NDArray[np.float64]] = []
     for each in slices:
-        own = np.array(each.orientation)
-        for group, known in zip(groups, directions, strict=True):
-            if np.abs(own - known).max() <= COSINE_TOLERANCE:
+        for group in groups:
+            pairs = zip(each.orientation, group[0].orientation, strict=True)
+            if each.orientation == group[0].orientation or all(abs(a - b) <= COSINE_TOLERANCE for a, b in pairs):
                 group.append(each)
                 break
         else:
             groups.append([each])
-            directions.append(own)
     return groups
 
 
 def _is_close(one: Sequence[float], other: Sequence[float]) -> bool:
-    return all(abs(a - b) <= SPACING_TOLERANCE * min(a, b) for a, b in zip(one, other, strict=True))
+    return one == other or all(abs(a - b) <= SPACING_TOLERANCE * min(a, b) for a, b in zip(one, other, strict=True))

@@ -7,6 +7,7 @@ once and leaves the index beside the other private files, so that every file cos
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -30,6 +31,8 @@ from curate.storage.store import unavailable
 DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, ValueError)
 _INDEX_SPACING = 8 * 2**20  # 32 KiB of index for every 8 MiB inflated
 _OPEN_ARCHIVES = 16
+# O_NONBLOCK: a pipe that took a file's place must not hang the worker.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class _Members(Protocol):
@@ -115,18 +118,36 @@ def open_gzip(path: Path) -> indexed_gzip.IndexedGzipFile:
 class _Folder:
     def __init__(self, path: Path) -> None:
         self._root = path.resolve()
+        self._folders: dict[str, Path] = {}
 
     def read(self, ref: FileRef, length: int) -> bytes:
-        file = (self._root / file_system_name(ref.member)).resolve() if ref.member else self._root
-        if not file.is_relative_to(self._root):
-            raise Rejected(Reason.UNSAFE_NAME)
-        # O_NONBLOCK: a pipe that took the file's place must not hang the worker.
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        descriptor = self._open(ref.member)
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (ref.size, ref.modified_ns):
                 raise Unavailable("the file changed since it was listed")
-            return _read_up_to(stream, length)
+            return _read_up_to(descriptor, length)
+        finally:
+            os.close(descriptor)
+
+    def _open(self, member: str) -> int:
+        name = file_system_name(member)
+        folder, _, last = name.rpartition("/")
+        if folder not in self._folders:  # links on the way to a file are followed once a folder
+            self._folders[folder] = self._inside(folder)
+        try:
+            if last not in ("", ".", ".."):
+                return os.open(f"{self._folders[folder]}/{last}", _FLAGS | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        return os.open(self._inside(name), _FLAGS)
+
+    def _inside(self, name: str) -> Path:
+        path = (self._root / name).resolve()
+        if not path.is_relative_to(self._root):
+            raise Rejected(Reason.UNSAFE_NAME)
+        return path
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -192,9 +213,9 @@ def _use_kept_index(stream: indexed_gzip.IndexedGzipFile, path: Path, indexes: P
     open_store(indexes, mode=0o700).put(kept.name, content.getbuffer())
 
 
-def _read_up_to(stream: object, length: int) -> bytes:
+def _read_up_to(descriptor: int, length: int) -> bytes:
     parts: list[bytes] = []
-    while length > 0 and (part := stream.read(length)):  # type: ignore[attr-defined]
+    while length > 0 and (part := os.read(descriptor, length)):
         parts.append(part)
         length -= len(part)
     return b"".join(parts)

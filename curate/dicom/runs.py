@@ -49,12 +49,14 @@ _Level = list[_Placed]  # images at one position
 def find_runs(group: Sequence[Slice]) -> list[Run]:
     """Tell apart what lies at one position by the tag that differs, then cut where two stacks lie apart."""
     normal = group[0].normal
-    placed = [_Placed(float(np.array(each.position_mm) @ normal), each) for each in group]
+    heights = np.array([each.position_mm for each in group]) @ normal
+    placed = [_Placed(height, each) for height, each in zip(heights.tolist(), group, strict=True)]
     runs: list[Run] = []
     for names, part in _tell_apart(placed, ()):
         levels = _levels(part)
         steps = np.diff([level[0].height for level in levels])
-        cuts = [n for n in range(len(steps)) if _is_between_stacks(levels, steps, n)]
+        is_regular = len(steps) == 0 or bool(steps.max() <= _APART * steps.min())  # then no gap can be one of stacks
+        cuts = [n for n in range(len(steps)) if not is_regular and _is_between_stacks(levels, steps, n)]
         ends = [0, *(n + 1 for n in cuts), len(levels)]
         runs += [_run(levels[start:stop], names) for start, stop in itertools.pairwise(ends)]
     return runs

@@ -162,14 +162,15 @@ def _find_unusable(
     apart: dict[int, tuple[Reason, str]],
 ) -> None:
     """Set apart what is damaged, has no geometry, or promises more pixels than its file holds."""
-    whole = {_matrix(headers[index]) for index in images if _fits(headers[index])}
+    fitting = {index for index in images if _fits(headers[index])}
+    whole = {_matrix(headers[index]) for index in fitting}
     for index in images:
         row = headers[index]
         if (key := str(row["instance_key"])) in damaged:
             apart[index] = damaged[key]
         elif not row.get("frames") and not _has_geometry(row):
             apart[index] = Reason.MISSING_GEOMETRY, "no position, orientation or pixel spacing"
-        elif not _fits(row):
+        elif index not in fitting:
             # Other slices of this matrix are whole, so the matrix is right and the file was cut.
             is_cut = _matrix(row) in whole
             rows, columns, _ = _matrix(row)
@@ -215,10 +216,10 @@ def _fits(row: Row) -> bool:
 
 
 def _has_geometry(row: Row) -> bool:
-    lengths = {"image_position_mm": 3, "image_orientation": 6, "pixel_spacing_mm": 2}
-    if any(len(_floats(row, name)) != length for name, length in lengths.items()):
+    if len(_floats(row, "image_position_mm")) != 3 or len(_floats(row, "image_orientation")) != 6:
         return False
-    return all(0 < spacing <= _MAXIMUM_SPACING_MM for spacing in _floats(row, "pixel_spacing_mm"))
+    spacings = _floats(row, "pixel_spacing_mm")
+    return len(spacings) == 2 and min(spacings) > 0 and max(spacings) <= _MAXIMUM_SPACING_MM
 
 
 def _slices(row: Row) -> list[Slice]:
@@ -229,10 +230,12 @@ def _slices(row: Row) -> list[Slice]:
 
 def _slice(row: Row, frame: Row) -> Slice:
     rows, columns, _ = _matrix(row)
-    if isinstance(tile := frame.get("tile"), Sequence):
+    if (tile := frame.get("tile")) is not None and isinstance(tile, Sequence):
         rows, columns = int(tile[2]), int(tile[3])
     thickness, kind = frame.get("slice_thickness_mm"), frame.get("kind")
-    named = {name: row.get(name) for name in _KINDS} | _pairs(kind)
+    named = {name: row.get(name) for name in _KINDS}
+    if kind is not None:
+        named |= _pairs(kind)
     unknown = float("nan")  # set apart as missing geometry
     return Slice(
         key=str(row["instance_key"]),
@@ -309,4 +312,6 @@ def _int(row: Row, name: str) -> int | None:
 
 def _floats(row: Row, name: str) -> tuple[float, ...]:
     found = row.get(name)
-    return tuple(map(float, found)) if isinstance(found, Sequence) and not isinstance(found, str) else ()
+    if isinstance(found, list) or (isinstance(found, Sequence) and not isinstance(found, str)):
+        return tuple(map(float, found))
+    return ()

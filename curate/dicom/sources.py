@@ -51,7 +51,7 @@ def _list_file(path: Path, limits: Limits) -> Iterator[FileRef | BadFile]:
 
 
 def _list_folder(path: Path, limits: Limits) -> Iterator[FileRef | BadFile]:
-    root = path.resolve()
+    root, archive = path.resolve(), str(path)
     pending = [root]
     while pending:
         folder = pending.pop()
@@ -59,28 +59,28 @@ def _list_folder(path: Path, limits: Limits) -> Iterator[FileRef | BadFile]:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
             folders = []
+            inside = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
             for entry in found:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
                 else:
-                    yield _folder_file(path, root, Path(entry.path), limits)
+                    yield _folder_file(archive, storable_name(inside + entry.name), root, entry, limits)
             pending.extend(reversed(folders))
         except OSError as error:
             raise unavailable("list a folder of an archive", error) from None
 
 
-def _folder_file(archive: Path, root: Path, file: Path, limits: Limits) -> FileRef | BadFile:
-    member = storable_name(file.relative_to(root).as_posix())
-    status = file.lstat()
+def _folder_file(archive: str, member: str, root: Path, entry: os.DirEntry[str], limits: Limits) -> FileRef | BadFile:
+    status = entry.stat(follow_symlinks=False)
     if stat.S_ISLNK(status.st_mode):
-        target = file.resolve()
+        target = Path(entry.path).resolve()
         if not target.is_relative_to(root) or not target.is_file():
-            return BadFile(FileRef(str(archive), member, 0, 0, status.st_mtime_ns), Reason.UNSAFE_NAME, "a link")
+            return BadFile(FileRef(archive, member, 0, 0, status.st_mtime_ns), Reason.UNSAFE_NAME, "a link")
         status = target.stat()
-    ref = FileRef(str(archive), member, status.st_size, 0, status.st_mtime_ns)
+    ref = FileRef(archive, member, status.st_size, 0, status.st_mtime_ns)
     if not stat.S_ISREG(status.st_mode):
         return BadFile(ref, Reason.UNSAFE_NAME, "not a regular file")
-    if not os.access(file, os.R_OK):
+    if not os.access(entry.path, os.R_OK):
         return BadFile(ref, Reason.NOT_PERMITTED)
     return _checked(ref, limits)
 

@@ -103,6 +103,14 @@ def _mix(rows: Array, at: Array, weights: Array, count: int, line: Array) -> Non
 
 
 @compiled
+def _turn(row: Array, line: Array) -> None:
+    """A row as numbers of the dtype of ``line``."""
+    real = line.dtype.type
+    for i in range(line.size):
+        line[i] = real(row[i])
+
+
+@compiled
 def _across(line: Array, starts: Array, table: Array, found: Array) -> None:
     """Weigh along a row: LANES outputs share one run of inputs, so that nothing is gathered."""
     for block in range(starts.size):
@@ -163,11 +171,9 @@ def _row(
             at[n] = s * height + start + n
         _mix(rows, at, weights, taps, target)
     else:
-        unit = weights[:1] * 0 + 1
         ready = max(ready, start)
         while ready < start + taps:
-            at[0] = s * height + ready
-            _mix(rows, at, unit, 1, ring[ready % taps])
+            _turn(rows[s * height + ready], ring[ready % taps])
             ready += 1
         for n in range(taps):
             at[n] = (start + n) % taps
@@ -190,37 +196,34 @@ def weigh(source: Array, how: InPlane, along: Along, placing: Placing, first: in
     dtype = along.weights.dtype
     ring = np.empty((j_taps, width), dtype)
     line = np.empty(width, dtype)
-    found = np.empty((1, columns), dtype)
     mixed = np.empty(columns, dtype)
-    planes = np.empty((taps if taps > 1 else 0, j_count, columns), dtype)
-    flat = planes.reshape(planes.shape[0] * j_count, columns)
+    strip = 1 if taps == 1 else j_count  # made of one slice: row by row, since a plane leaves the nearest caches
+    planes = np.empty((taps, strip, columns), dtype)
+    flat = planes.reshape(taps * strip, columns)
     held = np.full(taps, -1, np.int64)
     at = np.zeros(max(taps, j_taps), np.int64)
     for k in range(first, last):
         start = along.start[k]
         origin = placing.origin + k * placing.step_k
-        if taps == 1:  # row by row: a plane does not fit the nearest caches
-            ready = 0
-            for j in range(j_count):
-                ready = _row(rows, start, height, j, how, ready, at, ring, line, found[0])
-                at[0] = 0
-                values = found[0]
-                if along.weights[k, 0] != 1:
-                    _mix(found, at, along.weights[k], 1, mixed)
+        is_kept = taps == 1 and along.weights[k, 0] == 1
+        ready: Any = np.int64(0)  # a plain 0 has a type of its own, and everything below would be compiled twice
+        for top in range(0, j_count, strip):
+            for s in range(start, start + taps):
+                if taps > 1:
+                    if held[s % taps] == s:
+                        continue
+                    held[s % taps] = s
+                    ready = np.int64(0)
+                for j in range(top, top + strip):
+                    ready = _row(rows, s, height, j, how, ready, at, ring, line, planes[s % taps, j - top])
+            for j in range(top, top + strip):
+                values = planes[0, j - top]
+                if not is_kept:
+                    for n in range(taps):
+                        at[n] = (start + n) % taps * strip + j - top
+                    _mix(flat, at, along.weights[k], taps, mixed)
                     values = mixed
                 _store(values, along.shift[k], placing, origin + j * placing.step_j, output)
-            continue
-        for s in range(start, start + taps):
-            if held[s % taps] != s:
-                ready = 0
-                for j in range(j_count):
-                    ready = _row(rows, s, height, j, how, ready, at, ring, line, planes[s % taps, j])
-                held[s % taps] = s
-        for j in range(j_count):
-            for n in range(taps):
-                at[n] = (start + n) % taps * j_count + j
-            _mix(flat, at, along.weights[k], taps, mixed)
-            _store(mixed, along.shift[k], placing, origin + j * placing.step_j, output)
 
 
 @compiled
@@ -247,14 +250,15 @@ def pick(source: Array, k_at: Array, j_at: Array, i_at: Array, fill: Any, placin
 
 @warms_up
 def _warm() -> None:
-    for dtype in (np.uint8, np.int16, np.uint16, np.float32):
+    """The voxels that scanners store, and masks; others compile where they are first met."""
+    start, real = np.zeros((1, 1), np.int64), np.ones(1, np.float32)
+    how = InPlane(
+        start, real.reshape(1, 1, 1), start, np.ones((1, 1, LANES, LANES), np.float32), np.zeros((1, 4), np.int64),
+        real, True,
+    )  # fmt: skip
+    placing = Placing(0, LANES, LANES, 1, LANES, True, np.float32(0), np.float32(0))
+    for dtype in (np.uint8, np.int16, np.uint16):
         source = np.zeros((1, 2, LANES), dtype)
         output = np.zeros(source.size, dtype)
-        real, start = np.ones(1, np.float32), np.zeros((1, 1), np.int64)
-        how = InPlane(
-            start, real.reshape(1, 1, 1), start, np.ones((1, 1, LANES, LANES), np.float32), np.zeros((1, 4), np.int64),
-            real, True,
-        )  # fmt: skip
-        placing = Placing(0, LANES, LANES, 1, LANES, True, np.float32(0), np.float32(0))
-        weigh(source, how, Along(start[0], real.reshape(1, 1), real), placing, 0, 1, output)
         pick(source, start[0], start, start, dtype(0), placing, output)
+        weigh(source, how, Along(start[0], real.reshape(1, 1), real), placing, 0, 1, output)

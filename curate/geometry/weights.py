@@ -20,6 +20,7 @@ from curate.errors import Misconfigured
 ORDERS = (0, 1, 3)
 _HALF = 0.5 + 1e-6  # ties go to the higher index, also when rounding noise puts them just below
 _GAUSSIAN_RADIUS = 4.0  # sigmas; the mass beyond is 6e-5 and the rest is normalised to 1
+_GAUSSIAN_LEAST = 1e-4  # of the sum: a sample that weighs less is left out
 _SPREAD = 1 / (8 * math.log(2))  # variance of a Gaussian over its squared full width at half maximum
 _NEGLIGIBLE = 1e-8  # prefilter weights decay by 0.268 a sample; what is smaller than this is dropped
 
@@ -47,7 +48,7 @@ def axis_matrix(length: int, output: int, step: float, *, order: int, antialias:
     ``step``: output spacing over input spacing. ``order``: 0 nearest, 1 linear, 3 cubic B-spline. With ``antialias``,
     and only when ``step`` > 1 and ``order`` >= 1, the input is first smoothed by a Gaussian that widens a point spread
     of one input sample (full width at half maximum) to one of ``step``: sigma = sqrt((step^2 - 1) / (8 ln 2)) input
-    samples (Cardoso et al., MICCAI 2015). Raises ``Misconfigured`` for another order.
+    samples (Cardoso et al., MICCAI 2015), without tails below 1e-4 a sample. Raises ``Misconfigured`` for other orders.
     """
     if order not in ORDERS:
         raise Misconfigured("resampling order: expected 0 (nearest), 1 (linear) or 3 (cubic B-spline)")
@@ -150,6 +151,8 @@ def _gaussian(length: int, sigma: float) -> csr_array:
     radius = int(_GAUSSIAN_RADIUS * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    is_felt = kernel >= _GAUSSIAN_LEAST * kernel.sum()
+    offsets, kernel = offsets[is_felt], kernel[is_felt]
     index = np.clip(np.arange(length)[:, None] + offsets, 0, length - 1)
     return _sparse(index, np.broadcast_to(kernel / kernel.sum(), index.shape), length)
 

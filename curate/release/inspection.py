@@ -4,47 +4,62 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.deid.leaks import check_header
 from curate.deid.verification import Checked, Rule
 from curate.deid.verification.claims import Overrides
-from curate.deid.verification.crew import Apart, Crashed
+from curate.deid.verification.crew import Crew
+from curate.deid.verification.parsing import series_in
 from curate.deid.verification.tasks import check_alone
+from curate.deid.verification.workers import Crashed, warm
 from curate.errors import Misconfigured
 from curate.release.arrays import is_shard, iterate_voxels, json_text
 from curate.release.card import constant_lines
 from curate.release.findings import Finding, Kind
-from curate.release.instances import Ids, read_ids
 from curate.release.leakage import LeakCheck, leak_findings
 from curate.release.parquet import iterate_text
 from curate.release.promises import Promise, Promises
 from curate.release.reading import FileRead, read_once
+from curate.release.splits import Ids
 
 ABOUT, CARD = "release.json", "README.md"
 _TABLES = "manifests/"
 _RAW = "its bytes"
 
-SecondReader = Apart[tuple[bytes, str, Overrides], Checked]
-SECOND_READER: SecondReader = Apart(check_alone)
-"""A process for GDCM, which a hostile file can crash; started with the first image and replaced when it dies."""
+Readers = Crew[tuple[bytes, str, Overrides], Checked]
+"""Processes for the second reader, which a hostile file can crash. Each image is read here and judged there."""
+
+_MOST_READERS = 4  # more than this process can feed
+
+
+def start_readers(*, needed: bool) -> Readers:
+    """Readers for one release. ``needed``: whether it has images; what they load is loaded meanwhile then."""
+    return Crew(check_alone, min(len(os.sched_getaffinity(0)), _MOST_READERS), context=warm() if needed else None)
+
+
+def is_image(path: str) -> bool:
+    """Whether a path of a release is that of a DICOM file."""
+    return path.endswith(".dcm")
 
 
 class Inspector:
     """Inspects the files of one release: ``release.json`` first, since it says which rules headers must keep, then
-    the tables, which say of which site an image is, then all others.
+    the tables, which say of which site an image is, then all others. What is said of images is whole when their
+    readers have finished.
 
     ``files``: path -> (sha256, bytes); ``instances``, ``tables`` (by name), ``texts`` (CSV, card, list of digests) and
     ``about`` (release.json) are what could be read; ``findings`` is what is wrong with single files.
     """
 
-    def __init__(self, root: Path, leaks: LeakCheck, reader: SecondReader = SECOND_READER) -> None:
+    def __init__(self, root: Path, leaks: LeakCheck, readers: Readers) -> None:
         self.files: dict[str, tuple[str, int]] = {}
         self.instances: dict[str, Ids] = {}
         self.tables: dict[str, pa.Table] = {}
@@ -53,7 +68,7 @@ class Inspector:
         self.findings: list[Finding] = []
         self._root = root
         self._leaks = leaks
-        self._reader = reader
+        self._readers = readers
         self._promises: Promises | None = None
         self._sites: dict[str, str] | None = None  # by series key; made when first asked
 
@@ -89,7 +104,7 @@ class Inspector:
             self._inspect_parquet(path, read)
         elif read.content is None:
             raise ValueError("too large for a file of this kind")
-        elif path.endswith(".dcm"):
+        elif is_image(path):
             self._inspect_dicom(path, read.content)
         elif path.endswith(".json"):
             self._search(path, "its strings", [json_text(read.content)])
@@ -105,13 +120,13 @@ class Inspector:
             self.tables[Path(path).stem] = parquet.read()
 
     def _inspect_dicom(self, path: str, content: bytes) -> None:
-        ids = self.instances[path] = read_ids(content)
+        """Ask the second reader, which shares no table and no parser with the writer."""
+        promise = None
         if self._promises is not None:
-            promise = self._promises.at(self._site_of(ids.series_uid))
-            second = self._reader.begin((content, path, promise.overrides))  # reads while the header is judged here
-            rules = check_header(content, promise.profile)
-            self.findings.extend(Finding(path, Kind.HEADER, rule) for rule in rules)
-            self._hear(path, second, promise)
+            site = self._site_of(series_in(content)) if self._promises.differ_by_site else ""
+            promise = self._promises.at(site)
+        overrides = {} if promise is None else promise.overrides
+        self._readers.ask((content, path, overrides), partial(self._hear, path, promise), len(content))
 
     def _site_of(self, series: str) -> str:
         if self._sites is None:
@@ -120,18 +135,21 @@ class Inspector:
             self._sites = dict(zip(*columns, strict=True)) if columns else {}
         return self._sites.get(series) or ""
 
-    def _hear(self, path: str, second: Callable[[], Checked], promise: Promise) -> None:
-        """What the second reader says, which shares no table and no parser with the writer."""
-        try:
-            checked = second()
-        except Crashed:
+    def _hear(self, path: str, promise: Promise | None, checked: Checked | Crashed) -> None:
+        if isinstance(checked, Crashed):
             self.findings.append(Finding(path, Kind.HEADER, f"{Rule.CRASHED.value}: {Rule.CRASHED.text}"))
             return
-        if not checked.is_unreadable and checked.stated != promise.codes:
-            self.findings.append(Finding(path, Kind.HEADER, "(0012,0064) states other options than the release does"))
+        if not checked.is_unreadable:
+            self.instances[path] = Ids(checked.patient, checked.study, checked.instance, checked.series)
+            if promise is None:  # a finding already, and nothing to judge the image by
+                return
+            if (checked.stated, checked.keeps_ids) != (promise.codes, promise.keeps_ids):
+                says = "(0012,0064) states other options than the release does"
+                self.findings.append(Finding(path, Kind.HEADER, says))
+        kind = Kind.UNREADABLE if checked.is_unreadable else Kind.HEADER
         for one in checked.findings:
             words = (one.where, f"{one.rule.value}:", one.rule.text, one.detail)
-            self.findings.append(Finding(path, Kind.HEADER, " ".join(word for word in words if word)))
+            self.findings.append(Finding(path, kind, " ".join(word for word in words if word)))
 
     def _read_about(self, content: bytes) -> None:
         about = json.loads(content)

@@ -9,7 +9,7 @@ from typing import Any
 from curate.deid.options import OPTIONS
 from curate.deid.overrides import Override
 from curate.deid.private import is_public
-from curate.deid.profile import Profile, load_profile
+from curate.deid.profile import load_profile
 from curate.deid.review.decisions import creator_of, last_step
 from curate.deid.verification.claims import Overrides, read_overrides
 from curate.errors import Misconfigured
@@ -17,11 +17,11 @@ from curate.errors import Misconfigured
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What binds one image: ``profile`` for the first reader of headers, ``overrides`` and ``codes`` for the second."""
+    """What binds one image: what a site decided otherwise, options as CID 7050 codes, whether ids were public."""
 
-    profile: Profile
     overrides: Overrides
     codes: frozenset[str]
+    keeps_ids: bool
 
 
 class Promises:
@@ -45,13 +45,19 @@ class Promises:
         for site in ("", *self._own):  # told here if they are none
             self.at(site)
 
+    @property
+    def differ_by_site(self) -> bool:
+        """Whether any site decided otherwise."""
+        return bool(self._own)
+
     def at(self, site: str) -> Promise:
         """What binds images of a site; one that decided nothing is as good as any other name."""
         known = site if site in self._own else ""
         if known not in self._made:
             choices = {**self._decided, **self._common, **self._own.get(known, {})}
             overrides = read_overrides(f"{tag}={choice}" for tag, choice in choices.items())
-            self._made[known] = Promise(self._profile.with_overrides(choices), overrides, self._codes)
+            self._profile.with_overrides(choices)  # refuses what must not be decided otherwise
+            self._made[known] = Promise(overrides, self._codes, self._profile.keeps_ids)
         return self._made[known]
 
 

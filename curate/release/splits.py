@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +12,17 @@ import pyarrow as pa
 from curate.release.contents import LABEL_FOLDER, SAMPLE_KEYS
 from curate.release.description import HIDDEN_SPLIT, SPLITS
 from curate.release.findings import Finding, Kind
-from curate.release.instances import Ids
 from curate.release.references import Files, at_row, rows_of
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """What the header of an image says of itself; empty where it says nothing."""
+
+    patient_id: str
+    study_uid: str
+    instance_uid: str
+    series_uid: str = ""
 
 
 def split_of_path(path: str) -> str | None:

@@ -1,7 +1,8 @@
 """Verify a release: every byte, every row, every number, and nobody's identity.
 
 Trusts nothing but the list of digests, and that only if the caller knows its digest. Every file is opened once, never
-through a link, and its bytes are digested, searched and decoded from that one reading (``reading``). Linear in bytes.
+through a link, and its bytes are digested, searched and decoded from that one reading (``reading``); images go on from
+here to processes that judge their headers. Linear in bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from curate.errors import Misconfigured
 from curate.release.contents import schema_of, table_names
 from curate.release.description import TASKS
 from curate.release.findings import Finding, Kind
-from curate.release.inspection import ABOUT, CARD, Inspector
+from curate.release.inspection import ABOUT, CARD, Inspector, is_image, start_readers
 from curate.release.leakage import LeakCheck, ReportedNames
 from curate.release.numbers import check_csvs, check_numbers
 from curate.release.privacy import STATEMENT, check_privacy
@@ -52,13 +53,15 @@ def verify_release(
         raise Misconfigured("release: there is no such folder")
     sizes, findings = list_tree(path)
     leaks = LeakCheck(None if identifiers is None else LeakScanner(searchable(identifiers)))
-    inspector = Inspector(path, leaks)
-    done = 0
-    for number, name in enumerate(sorted(sizes, key=Inspector.order), start=1):
-        inspector.inspect(name)
-        done += sizes[name]
-        if progress:
-            progress(number, len(sizes), done)
+    with start_readers(needed=any(map(is_image, sizes))) as readers:
+        inspector = Inspector(path, leaks, readers)
+        done = 0
+        for number, name in enumerate(sorted(sizes, key=Inspector.order), start=1):
+            inspector.inspect(name)
+            done += sizes[name]
+            if progress:
+                progress(number, len(sizes), done)
+        readers.finish()
     listed, broken = _read_list(inspector, digest)
     names = ReportedNames(leaks, [*sizes, *(listed or ()), *(finding.path for finding in findings)])
     findings += [*inspector.findings, *broken, *names.findings]

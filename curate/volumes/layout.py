@@ -2,10 +2,11 @@
 
 ::
 
-    zarr.json                      OME-Zarr multiscales (one level), and ours: affine, frame, modality, units
+    zarr.json                      OME-Zarr multiscales, and ours: affine, frame, modality, units
     0/zarr.json  0/c/0/0/0         the voxels
+    1/zarr.json  1/c/0/0/0         the same, coarser, for browsing (``curate.volumes.overview``); small volumes: none
     labels/zarr.json               names of the masks, if any
-    labels/<name>/zarr.json  labels/<name>/0/zarr.json  labels/<name>/0/c/0/0/0
+    labels/<name>/zarr.json  labels/<name>/0/zarr.json  labels/<name>/0/c/0/0/0  and so on for level 1
 
 OME-Zarr 0.5 has no orientation: its axes z, y, x are our (k, j, i), in millimetres along the volume's own axes. The
 true place in the patient (LPS affine) stands under the attribute ``spine_curate``.
@@ -14,7 +15,7 @@ true place in the patient (LPS affine) stands under the attribute ``spine_curate
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from curate.geometry.grid import Grid
 from curate.identity import Json
 
 IMAGE_PATH = "0"
+OVERVIEW_PATH = "1"
 LABELS_PATH = "labels"
 SHARD_KEY = "c/0/0/0"
 DIMENSION_NAMES = ("z", "y", "x")
@@ -54,6 +56,7 @@ class Description:
     units: str | None  # HU | stored
     slice_axis: int  # the array axis along which slices were acquired
     label_names: tuple[str, ...]
+    overview: Grid | None = None  # of level 1, if there is one
 
 
 def choose_chunking(grid: Grid, slice_axis: int = 0) -> Chunking:
@@ -93,8 +96,9 @@ def image_attributes(description: Description) -> dict[str, Json]:
         "units": description.units,
         "slice_axis": description.slice_axis,
         "labels": cast(Json, list(description.label_names)),
+        "overview": None if description.overview is None else _place(description.overview),
     }
-    return {"ome": {"version": _OME_VERSION, "multiscales": [_multiscale(grid)]}, OURS: ours}
+    return {"ome": {"version": _OME_VERSION, "multiscales": [_multiscale(description)]}, OURS: ours}
 
 
 def labels_attributes(names: tuple[str, ...]) -> dict[str, Json]:
@@ -102,11 +106,11 @@ def labels_attributes(names: tuple[str, ...]) -> dict[str, Json]:
     return {"ome": {"version": _OME_VERSION, "labels": cast(Json, list(names))}}
 
 
-def label_attributes(grid: Grid) -> dict[str, Json]:
-    """Attributes of one group ``labels/<name>``: a mask on the grid of the image."""
+def label_attributes(description: Description) -> dict[str, Json]:
+    """Attributes of one group ``labels/<name>``: a mask on the grids of the image."""
     source: Json = {"image": "../../"}
     label: Json = {"version": _OME_VERSION, "source": source}
-    return {"ome": {"version": _OME_VERSION, "multiscales": [_multiscale(grid)], "image-label": label}}
+    return {"ome": {"version": _OME_VERSION, "multiscales": [_multiscale(description)], "image-label": label}}
 
 
 def read_attributes(attributes: object) -> Description:
@@ -115,16 +119,31 @@ def read_attributes(attributes: object) -> Description:
     if not isinstance(ours, dict) or ours.get("layout") != LAYOUT_VERSION or ours.get("frame") != "LPS":
         raise Misconfigured(f"volume: its attribute '{OURS}' is missing or of another layout than {LAYOUT_VERSION}")
     try:
-        k, j, i = (int(n) for n in ours["shape"])
-        grid = Grid((k, j, i), np.array(ours["affine"], dtype=np.float64))
         names = tuple(str(name) for name in ours["labels"])
-        return Description(grid, ours["modality"], ours["units"], int(ours["slice_axis"]), names)
+        overview = None if ours.get("overview") is None else _grid(ours["overview"])
+        return Description(_grid(ours), ours["modality"], ours["units"], int(ours["slice_axis"]), names, overview)
     except (KeyError, TypeError, ValueError):
         raise Misconfigured(f"volume: its attribute '{OURS}' is incomplete") from None
 
 
-def _multiscale(grid: Grid) -> Json:
+def _place(grid: Grid) -> Json:
+    return {"shape": cast(Json, list(grid.shape)), "affine": cast(Json, grid.affine.tolist())}
+
+
+def _grid(place: Any) -> Grid:
+    k, j, i = (int(n) for n in place["shape"])
+    return Grid((k, j, i), np.array(place["affine"], dtype=np.float64))
+
+
+def _multiscale(description: Description) -> Json:
     axes: list[Json] = [{"name": name, "type": "space", "unit": "millimeter"} for name in DIMENSION_NAMES]
+    levels = [_level(IMAGE_PATH, description.grid)]
+    if description.overview is not None:
+        levels.append(_level(OVERVIEW_PATH, description.overview))
+    return {"axes": cast(Json, axes), "datasets": levels}
+
+
+def _level(path: str, grid: Grid) -> Json:
     scale = cast(Json, list(grid.spacing_mm))
     # the first voxel's place along the volume's own axes, so that volumes of one orientation keep their offsets
     translation = cast(Json, np.linalg.solve(grid.directions, grid.affine[:3, 3]).tolist())
@@ -132,4 +151,4 @@ def _multiscale(grid: Grid) -> Json:
         {"type": "scale", "scale": scale},
         {"type": "translation", "translation": translation},
     ]
-    return {"axes": cast(Json, axes), "datasets": [{"path": IMAGE_PATH, "coordinateTransformations": transformations}]}
+    return {"path": path, "coordinateTransformations": transformations}

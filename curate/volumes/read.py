@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from curate.errors import Misconfigured
 from curate.geometry.grid import Grid
-from curate.storage import open_store
-from curate.volumes.layout import IMAGE_PATH, LABELS_PATH, Description, read_attributes
+from curate.storage import Store, open_store
+from curate.volumes.layout import IMAGE_PATH, LABELS_PATH, OVERVIEW_PATH, Description, read_attributes
 from curate.volumes.shards import ShardedArray
 
 
@@ -23,11 +24,17 @@ class StoredVolume:
     Holds metadata and chunk indices, no open files: safe to share between threads, to pickle, and to keep over a fork.
     """
 
-    __slots__ = ("_arrays", "_description")
+    __slots__ = ("_arrays", "_description", "_store")
 
-    def __init__(self, description: Description, arrays: dict[str | None, ShardedArray]) -> None:
+    def __init__(self, store: Store, description: Description, level: str = IMAGE_PATH) -> None:
+        """Read the metadata of the arrays of one level, on ``description.grid``; raises as ``open_volume`` does."""
+        self._store = store
         self._description = description
-        self._arrays = arrays  # None: the image; else the masks by name
+        self._arrays: dict[str | None, ShardedArray] = {None: ShardedArray(store, level)}  # None: the image
+        for name in description.label_names:
+            self._arrays[name] = ShardedArray(store, f"{LABELS_PATH}/{name}/{level}")
+        if any(array.shape != description.grid.shape for array in self._arrays.values()):
+            raise Misconfigured("volume: an array has another shape than the grid")
 
     @property
     def grid(self) -> Grid:
@@ -58,6 +65,16 @@ class StoredVolume:
     @property
     def label_names(self) -> tuple[str, ...]:
         return self._description.label_names
+
+    def overview(self) -> StoredVolume:
+        """The coarse level, image and masks: a volume on its own grid. The volume itself when it has none.
+
+        Reads metadata only; raises as ``open_volume`` does.
+        """
+        coarse = self._description.overview
+        if coarse is None:
+            return self
+        return StoredVolume(self._store, replace(self._description, grid=coarse, overview=None), OVERVIEW_PATH)
 
     def read(self) -> NDArray[Any]:
         """All voxels (k, j, i), in one request. Raises ``Quarantined(VERIFICATION_FAILED)`` when they are damaged."""
@@ -106,9 +123,4 @@ def open_volume(url: str | Path) -> StoredVolume:
     except ValueError:
         raise Misconfigured("volume: its metadata is not JSON") from None
     description = read_attributes(root.get("attributes") if isinstance(root, dict) else None)
-    arrays: dict[str | None, ShardedArray] = {None: ShardedArray(store, IMAGE_PATH)}
-    for name in description.label_names:
-        arrays[name] = ShardedArray(store, f"{LABELS_PATH}/{name}/{IMAGE_PATH}")
-    if any(array.shape != description.grid.shape for array in arrays.values()):
-        raise Misconfigured("volume: an array has another shape than the grid")
-    return StoredVolume(description, arrays)
+    return StoredVolume(store, description)

@@ -22,6 +22,7 @@ from curate.volumes.layout import (
     DTYPES,
     IMAGE_PATH,
     LABELS_PATH,
+    OVERVIEW_PATH,
     SHARD_KEY,
     Chunking,
     Description,
@@ -30,6 +31,7 @@ from curate.volumes.layout import (
     label_attributes,
     labels_attributes,
 )
+from curate.volumes.overview import make_overview, overview_grid
 from curate.volumes.statistics import Statistics, measure
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ def write_volume(
     """Publish ``array`` (k, j, i) on ``grid`` and its masks (uint8, same shape, by name) as the volume at ``url``.
 
     ``url`` names the volume itself (``.../0.zarr``). ``units``: ``HU`` or ``stored``. ``slice_axis``: the array axis
-    along which slices were acquired; it decides how the array is cut.
+    along which slices were acquired; it decides how the array is cut. A volume of 64 voxels or more along an axis gets
+    an overview too, image and masks (``curate.volumes.overview``).
 
     Raises ``ValueError`` when array, masks and grid do not fit each other, the dtype is not one of ``layout.DTYPES`` or
     a value is not finite; ``Misconfigured`` when other bytes are there already; ``Unavailable`` when storage refuses.
@@ -85,7 +88,7 @@ def write_volume(
     masks = dict(sorted((labels or {}).items()))
     _check(array, grid, slice_axis, masks)
     statistics = measure(array)
-    description = Description(grid, modality, units, slice_axis, tuple(masks))
+    description = Description(grid, modality, units, slice_axis, tuple(masks), overview_grid(grid))
     encoded = _encode(array, description, masks)
     store = open_store(url)
     for key in sorted(encoded, key=_publishing_order):
@@ -114,21 +117,27 @@ def _encode(array: NDArray[Any], description: Description, masks: Mapping[str, N
     import zarr  # half a second that readers of volumes do not pay
     from zarr.storage import MemoryStore
 
-    chunking = choose_chunking(description.grid, description.slice_axis)
     buffers: dict[str, Buffer] = {}
     store = MemoryStore(buffers)
     with zarr.config.set(_ZARR_CONFIG):
         root = zarr.create_group(store, attributes=cast(Any, image_attributes(description)))
-        _encode_array(root, array, chunking)
+        _encode_levels(root, array, description)
         if masks:
             group = root.create_group(LABELS_PATH, attributes=cast(Any, labels_attributes(tuple(masks))))
             for name, mask in masks.items():
-                label = group.create_group(name, attributes=cast(Any, label_attributes(description.grid)))
-                _encode_array(label, mask, chunking)
+                label = group.create_group(name, attributes=cast(Any, label_attributes(description)))
+                _encode_levels(label, mask, description, is_mask=True)
     return {key: buffer.to_bytes() for key, buffer in buffers.items()}
 
 
-def _encode_array(group: zarr.Group, array: NDArray[Any], chunking: Chunking) -> None:
+def _encode_levels(group: zarr.Group, array: NDArray[Any], description: Description, *, is_mask: bool = False) -> None:
+    _encode_array(group, IMAGE_PATH, array, choose_chunking(description.grid, description.slice_axis))
+    if description.overview is not None:
+        overview = make_overview(array, description.grid, is_mask=is_mask)
+        _encode_array(group, OVERVIEW_PATH, overview, choose_chunking(description.overview, description.slice_axis))
+
+
+def _encode_array(group: zarr.Group, path: str, array: NDArray[Any], chunking: Chunking) -> None:
     from zarr.codecs import BloscCodec
 
     native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
@@ -139,7 +148,7 @@ def _encode_array(group: zarr.Group, array: NDArray[Any], chunking: Chunking) ->
         shuffle=chunking.shuffle,
     )
     stored = group.create_array(
-        IMAGE_PATH,
+        path,
         shape=native.shape,
         dtype=native.dtype,
         chunks=chunking.chunk,

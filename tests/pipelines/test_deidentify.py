@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -306,6 +306,9 @@ class Refusing:
     """An executor that nothing may be asked of."""
 
     workers, memory = 1, 2**34
+
+    def prepare(self, call: Callable[[], None]) -> None:
+        call()
 
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         assert not list(units), os.strerror(0)

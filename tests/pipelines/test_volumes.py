@@ -189,3 +189,12 @@ def test_names_and_bytes_do_not_depend_on_where_the_archive_lies_or_when_it_was_
     )
     assert here == there
     assert any(key.startswith("dicom/") for key in here)
+
+
+def test_kernels_are_warmed_where_a_worker_opens_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[str] = []
+    for module in ("catalogue", "volumes"):
+        monkeypatch.setattr(f"pipelines.{module}.warm_up", lambda name=module: warmed.append(name))
+    write_ramp(tmp_path / "archive")
+    run_hand_made(tmp_path)
+    assert warmed == ["catalogue", "volumes"]

@@ -6,8 +6,8 @@ does not, and reads the first object of every series and every suspect one again
 are the standard's in a copy of their own (``standard``, ``judge``, ``forms``, ``labels``), UIDs are derived a second
 time (``derive``), what identifies is collected from the source (``words``) and searched everywhere (``search``,
 ``texts``), pixels are compared (``pixels``), files with each other (``relations``), and ``dciodvfy`` says whether
-objects are still valid (``validity``). ``verify_tree`` does it all in processes that may die (``tasks``, ``crew``);
-``check_pair`` and ``check_output`` one object.
+objects are still valid (``validity``). ``verify_tree`` does it all in processes that may die (``tasks``, ``crew``,
+``workers``); ``check_pair`` and ``check_output`` one object.
 """
 
 from __future__ import annotations

@@ -13,20 +13,25 @@ from dataclasses import dataclass, field
 
 from curate.deid.verification.claims import Claims
 from curate.deid.verification.derive import Rename
-from curate.deid.verification.entries import PIXELS, Contents, Entry, describe
+from curate.deid.verification.entries import PIXELS, Contents, Entry, describe, flat
 from curate.deid.verification.findings import Rule
 from curate.deid.verification.forms import (
     NUMBER_VRS,
     has_contact,
     has_letters,
     is_dummy,
+    is_key,
+    is_malformed,
     is_old,
     is_token,
+    looks_like_name,
+    looks_like_uid,
     private_fault,
     words_of,
 )
 from curate.deid.verification.items import align, concept
 from curate.deid.verification.labels import NAME, PATIENT_ID, STATEMENTS, Broken, meta_faults, statement_faults
+from curate.deid.verification.reading import dictionary_vr
 from curate.deid.verification.standard import (
     CLEAN_PIXELS,
     FULL_DATES,
@@ -42,12 +47,14 @@ from curate.deid.verification.standard import (
 from curate.deid.verification.times import Moved, moved
 from curate.deid.verification.words import TEXT_VRS, TIME_VRS, decode, encodings_of, is_standard, values
 
-ISSUER, ACCESSION, SOP_CLASS = 0x00100021, 0x00080050, 0x00080016
-_RESTORED = frozenset((NAME, PATIENT_ID, SOP_CLASS, 0x00080018, 0x00080005))
-_KEEPING = frozenset("KC")
+ISSUER, ACCESSION, SOP_CLASS, CHARACTER_SET = 0x00100021, 0x00080050, 0x00080016, 0x00080005
+_RESTORED = frozenset((NAME, PATIENT_ID, SOP_CLASS, 0x00080018, CHARACTER_SET))
+_KEEPING, _MAPPING = frozenset("KC"), frozenset("KCU")
 _MARKED = {"keep": frozenset("K"), "clean": frozenset("C")}
 _INDEX = re.compile(r"\[\d+\]")
 _GRAPHICS = (0x5000, 0x6000)
+_OTHER_VR = "of another VR than the standard's"
+_PIXEL_VRS = ("OB", "OW", "OF", "OD", "UN")
 
 
 @dataclass(slots=True)
@@ -72,13 +79,14 @@ class Judge:
         self._rename = rename if KEEP_UIDS not in claims.codes else None
         self._out = Judgement()
         self._has_source = False
+        self._has_pixels = False
         self._encodings: tuple[str, ...] = ("latin-1",)
         self._source_encodings: tuple[str, ...] = ("latin-1",)
         self._marked_creators = claims.marked_creators()
 
     def judge(self, output: Contents, source: Contents | None = None) -> Judgement:
         """Everything wrong with one object."""
-        self._out, self._has_source = Judgement(), source is not None
+        self._out, self._has_source, self._has_pixels = Judgement(), source is not None, output.has_pixels()
         self._encodings = encodings_of(output.entries)
         self._source_encodings = encodings_of(source.entries) if source is not None else self._encodings
         self._out.broken += [*statement_faults(output, self._claims), *meta_faults(output)]
@@ -103,13 +111,18 @@ class Judge:
                 self._break(Rule.GRAPHICS, where)
             elif tag & 0x10000:
                 creators = _creators(entries) if creators is None else creators
-                self._private(entry, old.get(tag), creators, where)
+                self._private(entry, old.get(tag), creators, where, entries)
             elif tag in PIXELS:
-                continue
+                if entry.vr not in _PIXEL_VRS:
+                    self._break(Rule.UNREADABLE, where, _OTHER_VR)
+                elif path and not self._has_source:
+                    self._break(Rule.MUST_GO, where)  # icons go with their sequence
             elif path or tag not in STATEMENTS:
                 self._element(entry, old.get(tag), where, is_top=not path)
 
-    def _private(self, entry: Entry, before: Entry | None, creators: Mapping[int, str], where: str) -> None:
+    def _private(
+        self, entry: Entry, before: Entry | None, creators: Mapping[int, str], where: str, beside: Sequence[Entry]
+    ) -> None:
         group, number = entry.tag >> 16, entry.tag & 0xFFFF
         chosen = {name: letter for name, letter in self._claims.overrides.items() if isinstance(name, tuple)}
         if 0x10 <= number <= 0xFF:
@@ -118,6 +131,8 @@ class Judge:
             is_safe |= owner in self._marked_creators
             if not is_safe and not any((name[0], name[1]) == owner for name in chosen):
                 self._break(Rule.PRIVATE, where, "a creator of nothing that is safe")
+            elif not any(other.tag >> 8 == group << 8 | number for other in beside):
+                self._break(Rule.PRIVATE, where, "a creator of nothing")
             return
         name = (group, creators.get(number >> 8, ""), number & 0xFF)
         vr = safe_private().get(name) if SAFE_PRIVATE in self._claims.codes else None
@@ -131,6 +146,10 @@ class Judge:
             self._break(Rule.PRIVATE, where)
         elif fault := private_fault(entry, vr, self._encodings):
             self._break(Rule.PRIVATE, where, fault)
+        elif before is None and is_malformed(vr, entry.value):
+            self._break(Rule.NUMBER, where)
+        elif entry.items:
+            self._sequence(entry, before, frozenset("K"), where)
 
     def _element(self, entry: Entry, before: Entry | None, where: str, *, is_top: bool) -> None:
         letters = self._letters(entry.tag) | _MARKED.get(self._mark(before, where), frozenset())
@@ -140,19 +159,28 @@ class Judge:
         if letters == {"X"} and not is_restored:
             self._break(Rule.MUST_GO, where)
             return
+        if not self._has_source and _is_of_another_kind(entry):
+            self._break(Rule.UNREADABLE, where, _OTHER_VR)
         if entry.items is not None:
-            self._sequence(entry, before, where)
+            self._sequence(entry, before, letters, where)
             return
+        if before is None and is_malformed(entry.vr, entry.value):
+            self._break(Rule.NUMBER, where)
         value = entry.value.strip(b" \0")
+        if entry.tag == ACCESSION and not letters & _KEEPING:
+            if not (not entry.value or is_token(value)):
+                self._break(Rule.NOT_EMPTIED, where)
+            return
         if not value and entry.vr not in NUMBER_VRS:
             return
         if before is None and self._has_source and not is_restored and not is_dummy(value):
             self._break(Rule.INVENTED, where)
             return
         if is_top and entry.tag in (NAME, PATIENT_ID):
-            if before is not None and value == before.value.strip(b" \0") and not self._claims.keeps_ids:
+            was = None if before is None else before.value.strip(b" \0")
+            if not self._claims.keeps_ids and (value == was or (not self._has_source and not is_key(value))):
                 self._break(Rule.NOT_EMPTIED, where)
-        elif entry.vr == "UI":
+        elif entry.vr == "UI" and (letters & _MAPPING or dictionary_vr(entry.tag) == "UI"):
             self._uids(entry, before, letters, where)
         elif is_dummy(value):
             return
@@ -180,12 +208,14 @@ class Judge:
         duty = attributes().get(tag)
         if duty is None:
             return frozenset("K")
-        if self._claims.keeps_ids and tag in (PATIENT_ID, NAME, ACCESSION, ISSUER):
+        if self._claims.keeps_ids and tag in (PATIENT_ID, NAME):
             return frozenset("K")
         return under(duty, self._claims.codes)
 
-    def _sequence(self, entry: Entry, before: Entry | None, where: str) -> None:
+    def _sequence(self, entry: Entry, before: Entry | None, letters: frozenset[str], where: str) -> None:
         items = entry.items or ()
+        if items and not letters & _MAPPING and not ("D" in letters and not self._has_pixels and _say_nothing(items)):
+            self._break(Rule.NOT_EMPTIED, where, "its items")  # reports and the like must have some: PS3.3 type 1
         old = None if before is None else before.items
         pairs = align(items, old) if old is not None else [None] * len(items)
         if self._has_source and None in pairs:
@@ -239,24 +269,26 @@ class Judge:
 
     def _other(self, entry: Entry, before: Entry | None, letters: frozenset[str], where: str) -> None:
         """Names, ages, text, numbers, codes and bytes."""
-        if entry.tag == ACCESSION and is_token(entry.value):
-            return
         if entry.vr == "AS" and any(is_old(age) for age in values(entry)):
             self._break(Rule.AGE, where)
         if entry.tag == PATIENT_ID and not self._claims.keeps_ids:  # of a nested patient
-            if not is_token(entry.value):
+            if not is_key(entry.value):
                 self._break(Rule.NOT_EMPTIED, where)
         elif entry.vr == "PN":
             if self._claims.overrides.get(entry.tag) != "K":
                 self._break(Rule.PERSON, where)
-        elif not letters & _KEEPING:
-            self._break(Rule.NOT_EMPTIED, where)
+        elif not letters & _KEEPING or (dictionary_vr(entry.tag) in TIME_VRS and entry.vr != "UN"):
+            self._break(Rule.NOT_EMPTIED, where)  # dates are moved, or kept, as dates and not as anything else
         elif entry.vr in TEXT_VRS:
             self._text(entry, before, where)
         else:
             self._numbers(entry, before, letters, where)
 
     def _text(self, entry: Entry, before: Entry | None, where: str) -> None:
+        if entry.vr == "UN" and looks_like_name(entry.value):
+            self._break(Rule.PERSON, where)
+        elif entry.vr == "UN" and looks_like_uid(entry.value) and KEEP_UIDS not in self._claims.codes:
+            self._uids(entry, before, frozenset("U"), where)
         if has_contact(entry.value, self._encodings):
             self._break(Rule.TEXT, where)
         if entry.tag in attributes():
@@ -278,6 +310,21 @@ class Judge:
         old = " ".join(source.text(PATIENT_ID).upper().split())
         if old:
             self._out.patients.add((f"{source.text(ISSUER).upper()}\0{old}", output.text(PATIENT_ID)))
+
+
+def _say_nothing(items: tuple[tuple[Entry, ...], ...]) -> bool:
+    """Whether every text at every depth is a dummy."""
+    texts = (entry for item in items for entry in flat(item) if entry.vr in TEXT_VRS)
+    return all(is_dummy(entry.value) for entry in texts)
+
+
+def _is_of_another_kind(entry: Entry) -> bool:
+    """Whether a sequence or UID stands where the standard has something else, or no text where it must be one."""
+    if entry.tag == CHARACTER_SET:
+        return entry.vr != "CS"
+    if entry.tag in (NAME, PATIENT_ID):
+        return entry.vr not in TEXT_VRS
+    return entry.vr in ("SQ", "UI") and dictionary_vr(entry.tag) not in (entry.vr, "UN")
 
 
 def _creators(entries: Sequence[Entry]) -> dict[int, str]:

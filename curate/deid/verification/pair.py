@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from curate.deid.verification.claims import Claims, Marks, Overrides, claims_of
 from curate.deid.verification.cross import disagreements
 from curate.deid.verification.derive import Rename
-from curate.deid.verification.entries import PIXELS, Contents, flat
+from curate.deid.verification.entries import PIXELS, Contents, describe, flat
 from curate.deid.verification.findings import Finding, Rule
 from curate.deid.verification.judge import Judge, Judgement
 from curate.deid.verification.labels import PATIENT_ID
-from curate.deid.verification.parsing import parse_contents
+from curate.deid.verification.parsing import NATIVE, parse_contents
 from curate.deid.verification.pixels import compare_pixels
 from curate.deid.verification.reading import read_contents
 from curate.deid.verification.search import Search
@@ -32,6 +33,7 @@ from curate.deid.verification.words import (
 )
 from curate.errors import Rejected
 
+_OPEN = b"\xff" * 4  # as the length of a value: it has fragments
 _META = 144  # bytes of a file that are never deflated, and their length
 
 
@@ -54,6 +56,7 @@ class Checked:
     keeps_ids: bool = False
     is_unreadable: bool = False
     is_crossed: bool = False  # whether GDCM read it too
+    study: str = ""
 
     @property
     def stated(self) -> frozenset[str]:
@@ -81,7 +84,7 @@ def check_pair(
     GDCM must read the same in the output: in every one of a series that is not yet in ``crossed`` (which then holds it)
     or in which something is wrong; without ``crossed`` in every one.
     """
-    if content[:128] != bytes(128) or content[128:132] != b"DICM":
+    if content[128:132] != b"DICM":
         return Checked(path, (Finding(path, Rule.PREAMBLE),), is_unreadable=True)
     try:
         after = parse_contents(content)
@@ -94,7 +97,9 @@ def check_pair(
     claims = claims_of(after, overrides, marks)
     judgement = Judge(claims, rename).judge(after, before)
     findings = [Finding(path, rule, where, detail) for rule, where, detail in judgement.broken]
-    findings += _trailing(after, path)
+    if content[:128] != bytes(128):
+        findings.append(Finding(path, Rule.PREAMBLE))
+    findings += _ends(after, path)
     how, share = "not compared", 0.0
     known: frozenset[Known] = frozenset()
     kept: frozenset[str] = frozenset()
@@ -128,6 +133,7 @@ def check_pair(
         share,
         claims.keeps_ids,
         is_crossed=is_crossed,
+        study=after.text(0x0020000D),
     )
 
 
@@ -139,11 +145,16 @@ def read_source(source: bytes) -> Contents:
         return read_contents(source, is_source=True)
 
 
-def _trailing(after: Contents, path: str) -> list[Finding]:
+def _ends(after: Contents, path: str) -> Iterator[Finding]:
+    """Pixels come last, in fragments where the transfer syntax encapsulates them and only there (PS3.5 A.4)."""
     last = after.entries[-1].tag if after.entries else 0
-    if after.trailing or last > PIXELS[-1]:
-        return [Finding(path, Rule.TRAILING)]
-    return []
+    if after.trailing or last > PIXELS[-1] or (after.has_pixels() and last not in PIXELS):
+        yield Finding(path, Rule.TRAILING)
+    if after.pixels is not None:
+        start = after.pixels[0]
+        is_open = after.dataset[start - 4 : start] == _OPEN
+        if is_open is (after.transfer_syntax in NATIVE):
+            yield Finding(path, Rule.UNREADABLE, describe(last), "its form is not that of the transfer syntax")
 
 
 def _crossed(content: bytes, after: Contents, path: str) -> list[Finding]:

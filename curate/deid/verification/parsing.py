@@ -16,6 +16,7 @@ from curate.errors import Rejected
 from curate.reasons import Reason
 
 DEFLATED, BIG_ENDIAN, IMPLICIT = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2"
+NATIVE = frozenset((DEFLATED, BIG_ENDIAN, IMPLICIT, "1.2.840.10008.1.2.1"))
 _LARGEST, _BEGINNING = 1 << 31, 1 << 16
 _DEEPEST = 40
 _OPEN = 0xFFFFFFFF  # undefined length
@@ -43,13 +44,18 @@ def parse_contents(content: bytes, *, is_source: bool = False) -> Contents:
         syntax = next((_text(entry.value) for entry in meta if entry.tag == 0x00020010), "")
         if not syntax:
             raise _broken("the transfer syntax is not stated")
+        behind = 0  # bytes after the deflated ones
         if syntax == DEFLATED:
-            content, start = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start:], _LARGEST), 0
+            inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+            content, start = inflater.decompress(content[start:], _LARGEST), 0
+            if not (inflater.eof or is_source):
+                raise _broken("the deflated bytes do not end")
+            behind = 0 if inflater.unused_data == b"\0" else len(inflater.unused_data)  # PS3.5 A.5: a pad
         parser = _Parser(content, is_big=syntax == BIG_ENDIAN)
         entries, end = parser.read_file(start, is_explicit=syntax != IMPLICIT, is_source=is_source)
     except (error, IndexError, zlib.error, RecursionError):
         raise _broken("it ends inside an element") from None
-    return Contents(meta, entries, syntax, content, parser.pixels, len(content) - end)
+    return Contents(meta, entries, syntax, content, parser.pixels, len(content) - end + behind)
 
 
 def instance_in(content: bytes) -> str:
@@ -57,14 +63,24 @@ def instance_in(content: bytes) -> str:
 
     ``content``: a file or its beginning.
     """
+    return _text_in(content, 0x00080018, 0x00020003)
+
+
+def series_in(content: bytes) -> str:
+    """Series Instance UID; empty where it cannot be read. ``content``: a file or its beginning."""
+    return _text_in(content, 0x0020000E)
+
+
+def _text_in(content: bytes, wanted: int, instead: int = 0) -> str:
+    """Value of an element of the data set, or else of one of the meta information."""
     try:
         meta, start = _read_meta(content)
         known = {entry.tag: _text(entry.value) for entry in meta}
-        syntax, uid = known.get(0x00020010, ""), known.get(0x00020003, "")
+        syntax = known.get(0x00020010, "")
         if syntax == DEFLATED:
             content, start = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start:], _BEGINNING), 0
         parser = _Parser(content, is_big=syntax == BIG_ENDIAN)
-        return parser.find_text(start, 0x00080018, is_explicit=syntax != IMPLICIT) or uid
+        return parser.find_text(start, wanted, is_explicit=syntax != IMPLICIT) or known.get(instead, "")
     except (Rejected, error, IndexError, zlib.error, RecursionError):
         return ""
 
@@ -210,7 +226,7 @@ class _Parser:
         while True:
             group, number, length = self._implicit(self._content, at)
             tag, at = group << 16 | number, at + 8
-            if tag == _SEQUENCE_END:
+            if tag == _SEQUENCE_END and length == 0:
                 return at
             at += length
             if tag != _ITEM or at > len(self._content):

@@ -14,6 +14,7 @@ from curate.deid.keys import load_key
 from curate.deid.verification.claims import Marks, Overrides
 from curate.deid.verification.derive import Rename, renames
 from curate.deid.verification.findings import Finding, Rule
+from curate.deid.verification.judge import Judgement
 from curate.deid.verification.pair import Checked, check_output, check_pair, leaks_in
 from curate.deid.verification.parsing import instance_in, parse_contents
 from curate.deid.verification.reading import instance_uid, named
@@ -91,9 +92,9 @@ class AloneTask:
 
 
 def check_alone(items: Sequence[tuple[bytes, str, Overrides]]) -> Iterator[Checked]:
-    """The check of each (content, name, what the site overrides) that has no source."""
+    """The check of each (content, name, what the site overrides) that has no source; without what relates files."""
     for content, name, overrides in items:
-        yield check_output(content, name, overrides)
+        yield replace(check_output(content, name, overrides), judgement=Judgement())
 
 
 class SearchTask:

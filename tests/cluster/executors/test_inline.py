@@ -27,6 +27,12 @@ def test_units_run_in_their_order(tmp_path: Path) -> None:
     assert [report.done for report in reports] == [2, 2, 2]
 
 
+def test_what_prepares_a_worker_is_called_in_this_process(tmp_path: Path) -> None:
+    calls: list[int] = []
+    Inline(str(tmp_path)).prepare(lambda: calls.append(os.getpid()))
+    assert calls == [os.getpid()]
+
+
 def test_each_unit_is_settled_before_the_next_is_asked_for(tmp_path: Path) -> None:
     units = pack("work", [make_item(key) for key in "abcdef"], target_cost=20, lanes=LANES)
     reports = Inline(str(tmp_path)).run(make_job(tmp_path), units)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +76,33 @@ def test_ray_gives_the_receipts_and_the_bytes_of_inline(session: Session, tmp_pa
     assert [content.replace(b'"threads":"1"', b'"threads":""') for content in ours] == [
         content.replace(b'"threads":"1"', b'"threads":""') for content in theirs
     ]
+
+
+def test_every_worker_is_prepared_while_the_driver_goes_on(session: Session, tmp_path: Path) -> None:
+    marks, store = tmp_path / "marks", tmp_path / "store"
+    marks.mkdir()
+
+    def note() -> None:
+        time.sleep(0.2)
+        (marks / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+
+    RayTasks(str(store), session).prepare(note)
+    assert list(marks.iterdir()) == []
+    run(session, store, ["ok:a"])
+    deadline = time.monotonic() + 60
+    while len(calls := [mark.name.split("-")[0] for mark in marks.iterdir()]) < session.workers:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(calls) == session.workers
+    assert str(os.getpid()) not in calls
+
+
+def test_what_fails_while_workers_are_prepared_does_not_stop_the_units(session: Session, tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ValueError(SECRET)
+
+    RayTasks(str(tmp_path), session).prepare(fail)
+    run(session, tmp_path, ["ok:a"])
 
 
 def test_tasks_are_held_to_one_thread(session: Session, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ from curate.deid.filemeta import open_file
 from curate.deid.identifiers import Identifier
 from curate.deid.profile import RULES_VERSION, load_profile
 from curate.deid.pseudonyms import Keyed, PublicIds
-from curate.deid.recheck import check_header
 from curate.deid.review.decisions import COLUMNS, Decisions, make_decisions
+from curate.deid.verification import check_output
 from curate.errors import CurateError, Misconfigured, Quarantined, Rejected
 from curate.reasons import Reason
 from tests.support.deid_files import (
@@ -88,7 +88,7 @@ def test_nothing_planted_is_left_in_any_syntax(transfer_syntax: str) -> None:
     found = [plant for plant in PLANTS if plant.encode().lower() in searchable(result.content).lower()]
     assert found == []
     assert read(result).file_meta.TransferSyntaxUID == transfer_syntax
-    assert check_header(result.content, BASIC) == []
+    assert check_output(result.content, "x").findings == ()
 
 
 @pytest.mark.parametrize("transfer_syntax", NATIVE)
@@ -438,7 +438,7 @@ def test_public_headers_pass_with_their_ids_and_dates() -> None:
     assert "DeidentificationMethodCodeSequence" not in after
     assert b"SECRETAPP" not in result.content
     assert result.audit.key_fingerprint == "0" * 16
-    assert check_header(result.content, PUBLIC) == []
+    assert check_output(result.content, "x").findings == ()
 
 
 def test_a_public_object_without_any_class_passes() -> None:
@@ -644,7 +644,7 @@ def test_descriptors_keep_what_does_not_identify_under_mira() -> None:
     after = read(result)
     assert after.StudyDescription == "CT spine for"
     assert after.SeriesDescription == "1 mm bone"
-    assert check_header(result.content, load_profile("mira")) == []
+    assert check_output(result.content, "x").findings == ()
     harmless = ("comment on the patient", "private note about")
     assert not [plant for plant in PLANTS if plant not in harmless and plant.encode() in result.content]
 

@@ -14,8 +14,9 @@ from curate.deid.engine import Deidentified, deidentify_bytes
 from curate.deid.private import OTHER_CREATORS, compile_private, public_name
 from curate.deid.profile import Profile, load_profile
 from curate.deid.pseudonyms import Keyed
-from curate.deid.recheck import check_header
 from curate.deid.tables import safe_private
+from curate.deid.verification import check_output
+from curate.deid.verification.claims import read_overrides
 from tests.support.deid_files import KEY, encode, item, make_ct
 
 MIRA, BASIC = load_profile("mira"), load_profile("basic")
@@ -50,7 +51,7 @@ def test_a_safe_attribute_stays_with_its_creator(syntax: str) -> None:
     source.PixelData = struct.pack(">24H", *range(24)) if syntax == ExplicitVRBigEndian else source.PixelData
     result = clean(source, syntax=syntax)
     assert private_tags(result) == {0x20050010: PHILIPS, 0x2005100D: 1.5, 0x2005100E: 2.5}
-    assert check_header(result.content, MIRA) == []
+    assert check_output(result.content, "x").findings == ()
 
 
 def test_all_go_where_the_profile_does_not_keep_them() -> None:
@@ -120,12 +121,16 @@ def test_a_safe_uid_is_mapped() -> None:
 
 
 def test_a_site_can_keep_and_remove_private_attributes() -> None:
-    mine = load_profile("mira", overrides={f'(2005,"{PHILIPS}",0e)': "remove", '(0019,"SIEMENS MR HEADER",0c)': "keep"})
+    chosen = {f'(2005,"{PHILIPS}",0e)': "remove", '(0019,"SIEMENS MR HEADER",0c)': "keep"}
+    mine, overrides = (
+        load_profile("mira", overrides=chosen),
+        read_overrides(f"{tag}={choice}" for tag, choice in chosen.items()),
+    )
     source = with_block(0x2005, PHILIPS, (0x0E, "FL", 2.5))
     source.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0C, "IS", "1000")
     result = clean(source, mine)
     assert private_tags(result) == {0x190010: "SIEMENS MR HEADER", 0x19100C: 1000}
-    assert check_header(result.content, mine) == []
+    assert check_output(result.content, "x", overrides).findings == ()
 
 
 def test_what_goes_is_counted_by_vendor_and_never_by_a_name_that_nobody_knows() -> None:

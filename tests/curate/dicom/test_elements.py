@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import zlib
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -7,6 +10,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from curate.dicom import elements
 from curate.dicom.elements import read_elements
+from curate.dicom.encoding import find_encoding
+from curate.errors import Rejected
 from tests.support.dicom_files import encode, make_dataset, make_file
 
 ROWS, MODALITY_LUT, PATIENT_ID = 0x00280010, 0x00283000, 0x00100020
@@ -83,3 +88,21 @@ def test_a_plain_deflated_file_is_walked_by_the_kernel_and_gives_what_pydicom_gi
         patch.delattr(elements, "_read_odd")
         assert read_elements(raw, wanted) == plain
     assert read_elements(raw[:-20], wanted) == elements._read_odd(raw[:-20], wanted)
+
+
+def test_a_deflated_file_inside_a_deflated_file_is_inflated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    inflated: list[int] = []
+    inflate = elements.inflate
+
+    def count(content: bytes | memoryview) -> tuple[bytes, bool]:
+        inflated.append(len(content))
+        return inflate(content)
+
+    monkeypatch.setattr(elements, "inflate", count)
+    raw = make_file(PIXELS, syntax=DeflatedExplicitVRLittleEndian)
+    meta = raw[: find_encoding(raw).offset]
+    deflate = zlib.compressobj(wbits=-15)
+    nested = meta + deflate.compress(raw) + deflate.flush()
+    with contextlib.suppress(Rejected):
+        assert read_elements(nested, [ROWS]).pixels is None
+    assert len(inflated) <= 2  # by the kernel's reader, and by the one it leaves odd files to

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from curate.dicom import read_series
 from curate.errors import Misconfigured, Rejected
+from curate.geometry import orient, resample
 from curate.reasons import Reason
 from tests.support.dicom_files import SERIES_UID, compress, make_file, write_stack
 
@@ -154,3 +155,25 @@ def test_a_file_without_series_uid_is_named(tmp_path: Path) -> None:
     with pytest.raises(Rejected) as caught:
         read_series(tmp_path)
     assert caught.value.reason is Reason.MISSING_IDENTIFIERS
+
+
+@pytest.mark.parametrize("orientation", [None, "radiological", "IAR"])
+def test_spacing_and_orientation_in_one_call_are_what_the_parts_give(tmp_path: Path, orientation: str | None) -> None:
+    write_stack(tmp_path, make_volume(6), [[-30, 10, z] for z in (10, 8, 6, 4, 2, 0)])
+    (plain,) = read_series(tmp_path)
+    turned = (plain.array, plain.grid) if orientation is None else orient(plain.array, plain.grid, orientation)
+    spacing = (1.5, None, 0.9)
+    wanted, grid = resample(*turned, spacing, antialias=False)
+    (found,) = read_series(tmp_path, spacing_mm=spacing, orientation=orientation, antialias=False, threads=2)
+    np.testing.assert_array_equal(found.array, wanted)
+    assert found.grid == grid
+    (smooth,) = read_series(tmp_path, spacing_mm=spacing, orientation=orientation)
+    np.testing.assert_array_equal(smooth.array, resample(*turned, spacing)[0])
+
+
+def test_a_spacing_that_is_none_is_refused(tmp_path: Path) -> None:
+    write_stack(tmp_path, make_volume(3), [[0, 0, z] for z in (0, 2, 4)])
+    with pytest.raises(Misconfigured):
+        read_series(tmp_path, spacing_mm=(1.0, -1.0, 1.0))
+    with pytest.raises(Misconfigured):
+        read_series(tmp_path, orientation="upright")

@@ -12,7 +12,8 @@ import pytest
 
 from curate.deid import load_profile
 from curate.deid.review.decisions import make_decisions
-from curate.deid.verification.crew import Apart
+from curate.deid.verification.crew import Crew
+from curate.deid.verification.workers import warm
 from curate.errors import Misconfigured
 from curate.release import Kind, build_release, state, verify_release
 from curate.release.inspection import ABOUT, Inspector
@@ -72,10 +73,12 @@ def die(items: Sequence[object]) -> Iterator[object]:
 
 
 def test_a_reader_that_crashes_is_a_finding_of_that_file(kept_at_one_site: Path) -> None:
-    inspector = Inspector(kept_at_one_site, LeakCheck(None), Apart(die))
     image = sorted(kept_at_one_site.rglob("*.dcm"))[0].relative_to(kept_at_one_site).as_posix()
-    for path in (ABOUT, "manifests/series.parquet", image, "README.md"):
-        inspector.inspect(path)
+    with Crew(die, 1, context=warm()) as readers:
+        inspector = Inspector(kept_at_one_site, LeakCheck(None), readers)
+        for path in (ABOUT, "manifests/series.parquet", image, "README.md"):
+            inspector.inspect(path)
+        readers.finish()
     (finding,) = inspector.findings
     assert (finding.path, finding.kind) == (image, Kind.HEADER)
     assert finding.detail.startswith("reader_crashed")
@@ -89,13 +92,15 @@ def test_sites_have_their_own_promises_on_top_of_the_common_ones() -> None:
     assert promises.at("a").overrides == {0x00081030: "X"}
     assert promises.at("b").overrides == promises.at("").overrides == {0x00081030: "K"}
     assert promises.at("a").codes == {"113100", "113107", "113108", "113109"}
-    assert [one.choice for one in promises.at("a").profile.overrides] == ["remove"]
+    assert promises.differ_by_site
 
 
 def test_options_that_are_not_those_of_the_named_profile_count() -> None:
-    promise = Promises({"profile": "basic", "options": [["113100", ""], ["113106", ""]]}).at("")
-    assert promise.profile.options == ("retain_longitudinal_full_dates",)
-    assert Promises({"profile": "public", "options": []}).at("").profile.keeps_ids
+    promises = Promises({"profile": "basic", "options": [["113100", ""], ["113106", ""]]})
+    assert promises.at("").codes == {"113100", "113106"}
+    assert not promises.at("").keeps_ids
+    assert not promises.differ_by_site
+    assert Promises({"profile": "public", "options": []}).at("").keeps_ids
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,6 @@ def test_decisions_on_private_attributes_are_stated_too_unless_their_creator_may
     assert stated == (('(0019,"SIEMENS MR HEADER",0c)', "keep"),)
     promise = Promises({**STATEMENT, "decided": [list(one) for one in stated]}).at("")
     assert promise.overrides == {(0x0019, "SIEMENS MR HEADER", 0x0C): "K"}
-    assert [one.tag for one in promise.profile.overrides] == ['(0019,"SIEMENS MR HEADER",0c)']
 
 
 def test_attributes_that_a_person_decided_about_may_stay() -> None:

@@ -3,8 +3,7 @@ import pytest
 
 from curate.manifests import schemas
 from curate.release.findings import Kind
-from curate.release.instances import Ids
-from curate.release.splits import check_splits, split_of_path, study_of_path
+from curate.release.splits import Ids, check_splits, split_of_path, study_of_path
 
 
 def tables(*, second: str = "P2", split: str = "test") -> dict[str, pa.Table]:

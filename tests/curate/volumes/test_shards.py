@@ -165,7 +165,7 @@ def test_a_missing_shard_is_damage_too(folder: Path) -> None:
 
 def test_an_array_that_is_not_there_is_not_found(folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        ShardedArray(LocalStore(folder), "1")
+        ShardedArray(LocalStore(folder), "2")
 
 
 FOREIGN: list[dict[str, Any]] = [

@@ -14,7 +14,21 @@ from tests.support.curated import Curated, curate
 
 Command = Callable[..., tuple[int, str]]
 
-VERBS = ("demo", "plan", "run", "status", "failures", "why", "release", "verify", "train", "phantoms", "scan", "spec")
+VERBS = (
+    "demo",
+    "plan",
+    "run",
+    "status",
+    "failures",
+    "why",
+    "release",
+    "verify",
+    "train",
+    "phantoms",
+    "scan",
+    "show",
+    "spec",
+)
 
 
 def test_help_names_every_verb_and_where_to_start(command: Command) -> None:

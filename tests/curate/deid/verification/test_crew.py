@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.deid.verification.crew import Apart, Crashed, run_apart
+from curate.deid.verification.crew import Crew, run_apart
+from curate.deid.verification.workers import Crashed, warm
 
 
 def square(items: Sequence[int]) -> Iterator[int]:
@@ -76,16 +77,40 @@ def test_an_item_gets_a_second_chance(tmp_path: Path) -> None:
 def test_what_a_task_raises_is_raised_here() -> None:
     with pytest.raises(LookupError):
         run_apart(fail, [1], 1)
-    with pytest.raises(LookupError):
-        Apart(fail).ask(1)
+    with Crew(fail, 1) as crew:
+        crew.ask(1, print)
+        with pytest.raises(LookupError):
+            crew.finish()
 
 
-def test_a_single_process_answers_after_it_crashed() -> None:
-    apart = Apart(die_at_70)
-    assert apart.ask(3) == 9
-    with pytest.raises(Crashed):
-        apart.ask(70)
-    assert apart.ask(4) == 16
+def heard(crew: Crew[int, int], items: Sequence[int], size: int = 0) -> list[int | str]:
+    """What is said of each item, in the order in which it is said."""
+    said: list[int | str] = []
+    for item in items:
+        crew.ask(item, lambda result, item=item: said.append(f"lost {item}" if isinstance(result, Crashed) else result))
+    crew.finish()
+    return said
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_answers_come_in_the_order_of_the_items_and_after_a_crash_too(workers: int) -> None:
+    with Crew(die_at_70, workers, context=warm()) as crew:
+        assert heard(crew, [3]) == [9]
+        assert heard(crew, range(60, 80)) == [n * n if n != 70 else "lost 70" for n in range(60, 80)]
+        assert heard(crew, [4]) == [16]
+    with Crew(square, workers, context=warm()) as crew:
+        assert heard(crew, range(1000)) == list(square(range(1000)))
+
+
+def test_few_items_are_held_at_a_time_and_large_ones_fewer() -> None:
+    held: list[int] = []
+    with Crew(square, 2, context=warm()) as crew:
+        for number in range(300):
+            crew.ask(number, lambda _: None, size=2 << 20)
+            held.append(len(crew._items))
+        crew.finish()
+    assert max(held) <= 3 * 4
+    assert not crew._items
 
 
 def test_nothing_to_do_needs_no_process() -> None:

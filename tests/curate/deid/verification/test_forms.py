@@ -9,8 +9,12 @@ from curate.deid.verification.forms import (
     has_contact,
     has_letters,
     is_dummy,
+    is_key,
+    is_malformed,
     is_old,
     is_token,
+    looks_like_name,
+    looks_like_uid,
     private_fault,
     words_of,
 )
@@ -18,12 +22,12 @@ from curate.deid.verification.forms import (
 LATIN = ("latin-1",)
 
 
-@pytest.mark.parametrize("value", [b"", b"ANONYMIZED", b"19000101", b"0\\0", bytes(8), b"000Y", b"ANONYMIZED\0"])
+@pytest.mark.parametrize("value", [b"", b"ANONYMIZED", b"19000101", b"0 ", bytes(8), b"000Y", b"ANONYMIZED\0"])
 def test_a_dummy_is_one(value: bytes) -> None:
     assert is_dummy(value)
 
 
-@pytest.mark.parametrize("value", [b"20200229", b"ANONYMIZED\\Smith", b"1", b"ANONYMIZED Smith"])
+@pytest.mark.parametrize("value", [b"20200229", b"ANONYMIZED\\Smith", b"1", b"ANONYMIZED Smith", b"UNKNOWN"])
 def test_a_value_is_no_dummy(value: bytes) -> None:
     assert not is_dummy(value)
 
@@ -37,10 +41,46 @@ def test_ages_over_89_years_are_old_unless_capped(age: str, old: bool) -> None:
 
 @pytest.mark.parametrize(
     ("value", "is_one"),
-    [(b"0123456789abcdef", True), (b"ABCDEFGHIJKLMN27", True), (b"ACC-998877", False), (b"", False)],
+    [(b"0123456789abcdef", True), (b"ABCDEFGHIJKLMN27", False), (b"ACC-998877", False), (b"", False)],
 )
 def test_a_token_has_its_form(value: bytes, is_one: bool) -> None:
     assert is_token(value) is is_one
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [(b"ABCDEFGHIJKLMN27", True), (b"0123456789abcdef", False), (b"MRN-554477", False), (b"", False)],
+)
+def test_a_key_has_its_form(value: bytes, is_one: bool) -> None:
+    assert is_key(value) is is_one
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "wrong"),
+    [
+        ("US", b"\1\0\2\0", False),
+        ("US", b"\1\0\2", True),
+        ("FD", bytes(8), False),
+        ("FD", bytes(6), True),
+        ("DS", b" 1.5e-3\\-2.\\\\.5 ", False),
+        ("DS", b"1-2", True),
+        ("DS", b"1 2", True),
+        ("IS", b"12\\+3\0", False),
+        ("IS", b"12.0", False),  # other readers take it
+        ("IS", b"1.5", True),
+        ("LO", b"1-2", False),
+    ],
+)
+def test_a_list_of_numbers_is_one(vr: str, value: bytes, wrong: bool) -> None:
+    assert is_malformed(vr, value) is wrong
+
+
+@pytest.mark.parametrize(
+    ("value", "uid", "name"),
+    [(b"1.2.3\0", True, False), (b"1.5", False, False), (b"Smith^A", False, True), (b"a^2", False, False)],
+)
+def test_bytes_of_unknown_vr_are_told_by_their_looks(value: bytes, uid: bool, name: bool) -> None:
+    assert (looks_like_uid(value), looks_like_name(value)) == (uid, name)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +127,11 @@ def test_contacts_are_seen_in_text(text: str, found: bool) -> None:
 )
 def test_a_private_value_must_be_of_its_form(vr: str, value: bytes, fault: str) -> None:
     assert private_fault(Entry(0x00191023, vr, value), vr, LATIN) == fault
+
+
+def test_a_sequence_in_place_of_a_private_value_is_seen() -> None:
+    entry = Entry(0x00191023, "SQ", b"", ((Entry(0x00100010, "PN", b"Smith"),),))
+    assert private_fault(entry, "DS", LATIN) == "a sequence where a value belongs"
 
 
 def test_words_are_counted() -> None:

@@ -185,3 +185,125 @@ def test_what_is_not_dicom_is_a_finding() -> None:
 def test_the_source_itself_breaks_very_many_rules() -> None:
     raw = encode(make_ct(), preamble=b"")
     assert {Rule.PERSON, Rule.MUST_GO, Rule.KEPT_UID, Rule.PRIVATE, Rule.LEAK, Rule.STATEMENT} <= rules(raw, raw)
+
+
+def alone(output: bytes) -> list[str]:
+    return [f"{one.rule.value} {one.where} {one.detail}" for one in check_output(output, "x.dcm").findings]
+
+
+def nest(**values: object) -> Callable[[FileDataset], None]:
+    return lambda d: setattr(d, "ReferencedImageSequence", Sequence([item(**values)]))
+
+
+def put(tag: int, vr: str, value: object) -> Callable[[FileDataset], None]:
+    def change(dataset: FileDataset) -> None:
+        with pydicom.config.disable_value_validation():
+            dataset.add_new(tag, vr, value)
+
+    return change
+
+
+WITHOUT_SOURCE: dict[str, tuple[Callable[[FileDataset], None], str]] = {
+    "a private block": (private, "private (0029,xxxx)"),
+    "an overlay": (put(0x60000022, "LO", "x"), "overlay_or_curve (6000,0022)"),
+    "a name that is not the key": (lambda d: setattr(d, "PatientName", "Quixotova"), "statement (0010,0010)"),
+    "a name and an id that are no key": (old_id, "must_be_replaced (0010,0020)"),
+    "a referring physician": (put(0x00080090, "PN", "Wunderlich"), "person_name (0008,0090)"),
+    "a physician called unknown": (put(0x00080090, "PN", "UNKNOWN"), "person_name (0008,0090)"),
+    "a description": (put(0x00081030, "LO", "x"), "must_be_removed (0008,1030)"),
+    "a birth date": (put(0x00100030, "DA", "19590214"), "must_be_replaced (0010,0030)"),
+    "a birth date as a UID": (put(0x00100030, "UI", "2.25.19590214"), "unreadable (0010,0030)"),
+    "a study date as text": (put(0x00080020, "LO", "19590214"), "must_be_replaced (0008,0020)"),
+    "an age": (put(0x00101010, "AS", "095Y"), "age_not_capped (0010,1010)"),
+    "a foreign UID": (put(0x00200052, "UI", "1.2.3"), "uid_not_mapped (0020,0052)"),
+    "no statement": (put(0x00120062, "CS", "NO"), "statement (0012,0062)"),
+    "no word on dates": (lambda d: d.__delitem__(0x00280303), "statement (0028,0303)"),
+    "no codes": (lambda d: d.__delitem__(0x00120064), "lacks code 113100"),
+    "more than codes": (lambda d: d[0x00120064].value.append(item(PatientName="A^B")), "statement (0012,0064) holds"),
+    "a statement of another VR": (put(0x00120063, "PN", "A^B"), "statement (0012,0063) holds"),
+    "a meta element": (lambda d: setattr(d.file_meta, "SourceApplicationEntityTitle", "WS"), "file_meta (0002,0016)"),
+    "the institution in an item": (nest(InstitutionName="Saint Elsewhere"), "(0008,1140)[0](0008,0080)"),
+    "an accession number": (put(0x00080050, "SH", "ABCDEFGHIJKLMNOP"), "must_be_replaced (0008,0050)"),
+    "an accession number as a number": (put(0x00080050, "US", 7), "must_be_replaced (0008,0050)"),
+    "items of what is empty": (nest(AcquisitionContextSequence=[item(CodeValue="0")]), "(0008,1140)[0](0040,0555)"),
+    "pixels in an item": (nest(BitsAllocated=8, PixelData=b"Smith^A "), "must_be_removed (0008,1140)[0](7fe0,0010)"),
+    "a name in a UID of no known VR": (put(0x0008FFFF, "UN", b"Smith^A "), "person_name (0008,ffff)"),
+    "a UID of no known VR": (put(0x0008FFFF, "UN", b"1.2.3.45"), "uid_not_mapped (0008,ffff)"),
+    "a character set of another VR": (put(0x00080005, "LO", "ISO_IR 100"), "unreadable (0008,0005)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WITHOUT_SOURCE)
+def test_what_can_be_seen_without_the_source_is(what: str) -> None:
+    change, words = WITHOUT_SOURCE[what]
+    lines = alone(spoil(change))
+    assert any(words in line for line in lines), lines
+
+
+def test_a_creator_whose_block_is_empty_tells_of_what_was_there() -> None:
+    creator = spoil(lambda d: d.add_new(0x00190010, "LO", "GEMS_ACQU_01"), "mira")
+    assert any("a creator of nothing" in line for line in alone(creator))
+
+
+def test_a_sequence_in_a_safe_private_attribute_is_seen() -> None:
+    def hide(dataset: FileDataset) -> None:
+        block = dataset.private_block(0x0019, "GEMS_ACQU_01", create=True)
+        block.add_new(0x23, "SQ", Sequence([item(PatientName="A^B")]))
+
+    assert any("private (0019,xxxx)" in line for line in alone(spoil(hide, "mira")))
+
+
+@pytest.mark.parametrize(("number", "written"), [(b"120 ", b"1-2 "), (b"120 ", b"1 2 ")])
+def test_a_number_that_is_none_is_found_without_the_source(number: bytes, written: bytes) -> None:
+    kilovolts = b"\x18\x00\x60\x00DS\x04\x00"
+    assert any("text_in_number" in line for line in alone(clean().replace(kilovolts + number, kilovolts + written)))
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_bytes_behind_the_end_are_found_in_every_encoding(syntax: str) -> None:
+    assert alone(clean(syntax=syntax)) == []
+    assert alone(clean(syntax=syntax) + b"more")
+    assert alone(clean(syntax=syntax)[:-3])
+
+
+def test_an_element_behind_the_pixels_is_found_whatever_its_number() -> None:
+    position = b"\x18\x00\x00\x51CS\x04\x00HFS "
+    assert any("trailing_bytes" in line for line in alone(clean() + position))
+
+
+def test_pixels_of_the_other_form_than_the_transfer_syntax_has_are_found() -> None:
+    head = b"\xe0\x7f\x10\x00OW\0\0"
+    whole = clean()
+    at = whole.rindex(head) + 8
+    fragments = b"\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    assert any("transfer syntax" in line for line in alone(whole[:at] + fragments))
+
+
+def test_a_file_with_something_in_its_preamble_is_judged_all_the_same() -> None:
+    output = spoil(put(0x00081030, "LO", "x"))
+    lines = alone(b"x" + output[1:])
+    assert any(line.startswith("preamble") for line in lines)
+    assert any(line.startswith("must_be_removed") for line in lines)
+
+
+def test_a_report_keeps_the_items_that_it_must_have_when_they_say_nothing() -> None:
+    """PS3.3 C.17.3: content is of type 1, and the basic profile has dummies for it."""
+
+    def report(text: str) -> Callable[[FileDataset], None]:
+        def change(dataset: FileDataset) -> None:
+            del dataset.PixelData
+            dataset.ContentSequence = Sequence([item(ValueType="TEXT", TextValue=text)])
+
+        return change
+
+    assert alone(spoil(report("ANONYMIZED"))) == []
+    assert any("must_be_replaced (0040,a730)" in line for line in alone(spoil(report("fracture"))))
+
+
+def test_public_ids_stay_but_no_accession_number() -> None:
+    raw = encode(make_ct(PatientName="P-1", PatientID="P-1", **dict.fromkeys(IDENTIFYING)))
+    dataset = pydicom.dcmread(BytesIO(deidentify_bytes(raw, load_profile("public"), PublicIds()).content))
+    dataset.AccessionNumber = "ACC-998877"
+    buffer = BytesIO()
+    dataset.save_as(buffer)
+    assert any("(0008,0050)" in line for line in alone(buffer.getvalue()))

@@ -22,9 +22,9 @@ from pydicom.uid import (
 
 from curate.deid.verification.cross import disagreements
 from curate.deid.verification.entries import PIXELS, Entry, flat
-from curate.deid.verification.parsing import instance_in, parse_contents
+from curate.deid.verification.parsing import instance_in, parse_contents, series_in
 from curate.errors import Rejected
-from tests.support.deid_files import INSTANCE, encode, insert_before_pixels, item, make_ct, raw_element
+from tests.support.deid_files import INSTANCE, SERIES, encode, insert_before_pixels, item, make_ct, raw_element
 
 SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
 
@@ -185,3 +185,31 @@ def test_the_instance_is_named_by_the_data_set_or_its_meta_information(syntax: s
         assert instance_in(encode(dataset, syntax)) == INSTANCE
     assert instance_in(encode(make_ct(), syntax)[:2000]) == INSTANCE
     assert instance_in(b"not dicom at all") == ""
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_the_series_is_read_from_the_beginning_of_a_file(syntax: str) -> None:
+    raw = encode(make_ct(), syntax)
+    assert series_in(raw) == SERIES
+    assert series_in(encode(make_ct(SeriesInstanceUID=None), syntax)) == ""
+    assert series_in(b"no object") == ""
+
+
+def test_what_follows_deflated_bytes_counts_as_trailing_but_for_a_pad() -> None:
+    raw = encode(make_ct(), DeflatedExplicitVRLittleEndian)
+    assert parse_contents(raw + (b"\0" if len(raw) % 2 else b"")).trailing == 0
+    assert parse_contents(raw.rstrip(b"\0") + b"more").trailing >= 4
+    with pytest.raises(Rejected):
+        parse_contents(raw[:-20])
+
+
+def test_fragments_end_with_a_delimiter_of_no_length() -> None:
+    raw = encode(make_ct(), ExplicitVRLittleEndian)
+    dataset = pydicom.dcmread(BytesIO(raw))
+    dataset.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
+    dataset["PixelData"].is_undefined_length = True
+    whole = encode(dataset, RLELossless)
+    assert parse_contents(whole).trailing == 0
+    assert whole.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
+    with pytest.raises(Rejected):
+        parse_contents(whole[:-4] + b"\4\0\0\0name")
