@@ -124,4 +124,4 @@ def test_a_frame_that_gets_the_pixels_of_another_is_a_fault(monkeypatch: pytest.
         row, _ = _compare_rows(content)
         if row is not None and row["reason"] is None:
             found.append(_check_frames(content, row))
-    assert sum(any("not its own" in fault for fault in faults) for _, faults in found) == 7
+    assert sum(any("not its own" in fault for fault in faults) for _, faults in found) == 8
