@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
-from curate.dicom import elements, headers
+from curate.dicom import elements, headers, pixels
 from curate.dicom.archives import FileRef
 from curate.dicom.header_columns import HeaderBatch
 from curate.dicom.headers import HEADER_SCHEMA, read_source_header, read_source_headers, scan_headers
 from curate.dicom.sources import SourceReader, list_archive
 from curate.errors import Unavailable
-from tests.bench.volumes.fuzz import corpus, main, mutated, run_batch
+from tests.bench.volumes.fuzz import _check_frames, _compare_rows, corpus, main, mutated, run_batch
 from tests.bench.volumes.scan import make_header
 from tests.support.dicom_files import encode, make_file
 
@@ -113,3 +113,15 @@ def test_thousands_of_mutated_files_find_no_fault() -> None:
 
 def test_no_kernel_leaves_its_arrays_on_mutated_files() -> None:
     assert main(["--bounds", "--cases", "400", "--first", "2000000"]) == 0
+
+
+def test_a_frame_that_gets_the_pixels_of_another_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the thousands of files are looked through for is seen when it is there."""
+    right = pixels.decode_instance
+    monkeypatch.setattr(pixels, "decode_instance", lambda *given: right(*given)[::-1])
+    found = []
+    for content in corpus():
+        row, _ = _compare_rows(content)
+        if row is not None and row["reason"] is None:
+            found.append(_check_frames(content, row))
+    assert sum(any("not its own" in fault for fault in faults) for _, faults in found) == 8
