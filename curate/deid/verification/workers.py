@@ -9,9 +9,9 @@ import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -62,16 +62,27 @@ class Worker:
         """Give it work; the process is made where there is none."""
         if self._process is None or not self._process.is_alive():
             self.stop()
-            self._channel, other = self.context.Pipe()
-            self._process = self.context.Process(target=_serve, args=(self.task, other), daemon=True)
-            with _deaf_to_interrupts():
-                self._process.start()
-            other.close()
+            self._process, self._channel = self._started()
         self.chunk, self.deadline = chunk, monotonic() + self.patience
         try:
             self.channel.send([items[place] for place in chunk.places])
         except OSError:  # it died since: its silence tells
             self.deadline = 0.0
+
+    def _started(self) -> tuple[BaseProcess, Connection]:
+        """A process and the channel to it. One whose start is interrupted finds its channel closed, and goes."""
+        channel, other = self.context.Pipe()
+        process = self.context.Process(target=_serve, args=(self.task, other), daemon=True)
+        try:
+            # one that is forked is deaf already, and waiting for that must not make this process deaf
+            with _deaf_to_interrupts() if isinstance(self.context, SpawnContext) else nullcontext():
+                process.start()
+        except BaseException:
+            channel.close()
+            raise
+        finally:
+            other.close()
+        return process, channel
 
     def hear(self, found: dict[int, Any], waiting: deque[Chunk]) -> None:
         """Take what it has to say into ``found``; when it is dead or too slow, end it and put its work back.
@@ -129,6 +140,7 @@ def warm() -> Context:
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
     """Processes that are started within never see Ctrl-C, not even while they load their modules."""
+    resource_tracker.ensure_running()  # or it is started within, and lets interrupts through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -105,3 +105,15 @@ def test_a_process_that_goes_after_its_work_is_replaced_for_the_next() -> None:
             time.sleep(0.2)
     assert said == [1, 2]
     assert not any(isinstance(one, Crashed) for one in said)
+
+
+def test_an_interrupt_while_a_process_starts_is_passed_on_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(process: object) -> None:
+        raise KeyboardInterrupt
+
+    context = warm()
+    monkeypatch.setattr(context.Process, "start", interrupted)
+    with Crew(name_the_process, 1, context=context) as crew:
+        crew.ask(0, print)
+        with pytest.raises(KeyboardInterrupt):
+            crew.finish()
