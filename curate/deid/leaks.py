@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ahocorasick_rs import BytesAhoCorasick
 
+from curate.deid.chance import Sieve
 from curate.deid.elements import PIXEL_TAGS, read_elements
 from curate.deid.filemeta import open_file
 from curate.deid.identifiers import Identifier, name_words
@@ -33,6 +34,7 @@ _ENCODINGS = (
     "euc_kr",
 )
 _SHORTEST_ID = 5
+_NEIGHBOURS = 2  # bytes before and after a match, which say whether it is part of a word
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 _DIGITS = frozenset(b"0123456789")
 
@@ -68,6 +70,8 @@ class LeakScanner:
                         table.setdefault(encoded, _Pattern(identifier.kind, boundary, step))
         self._patterns = list(table.values())
         self._automaton = BytesAhoCorasick(list(table)) if table else None
+        self._longest = max(map(len, table), default=0)
+        self._sieve = Sieve(pattern for pattern, how in table.items() if not _is_chance(len(pattern), how))
 
     def __len__(self) -> int:
         """Byte patterns searched for."""
@@ -90,16 +94,31 @@ class LeakScanner:
         return leaks if file.content is content else leaks + self._find(content, (file_start(content), len(content)))
 
     def _find(self, content: bytes, opaque: tuple[int, int]) -> list[Leak]:
+        first, last = opaque
+        leaks = self._search(content, 0, first) | self._search(content, last, len(content))
+        if self._sieve.may_hold(content, first, last + self._longest):
+            leaks |= self._search(content, first, last, opaque=True)
+        return [Leak(kind, start) for start, kind in sorted(leaks)]
+
+    def _search(self, content: bytes, first: int, last: int, *, opaque: bool = False) -> set[tuple[int, str]]:
+        """(offset, kind) of what starts at first <= offset < last; it may end behind."""
         assert self._automaton is not None
-        folded = content.lower()
+        if first >= last:
+            return set()
+        before = max(first - _NEIGHBOURS, 0)
+        folded = content[before : last + self._longest + _NEIGHBOURS].lower()
         leaks = set()
         for index, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
             pattern = self._patterns[index]
-            if opaque[0] <= start < opaque[1] and end - start <= LONGEST_CHANCE_MATCH * pattern.step:
+            if not first <= before + start < last or (opaque and _is_chance(end - start, pattern)):
                 continue
             if not _is_inside_a_word(folded, start, end, pattern):
-                leaks.add((start, pattern.kind))
-        return [Leak(kind, start) for start, kind in sorted(leaks)]
+                leaks.add((before + start, pattern.kind))
+        return leaks
+
+
+def _is_chance(length: int, pattern: _Pattern) -> bool:
+    return length <= LONGEST_CHANCE_MATCH * pattern.step
 
 
 def file_start(content: bytes) -> int:

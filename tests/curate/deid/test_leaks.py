@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from curate.deid.engine import deidentify_bytes
 from curate.deid.identifiers import Identifier
-from curate.deid.leaks import Leak, LeakScanner
+from curate.deid.leaks import Leak, LeakScanner, _is_inside_a_word
 from curate.deid.profile import load_profile
 from curate.deid.pseudonyms import Keyed
 from tests.support.deid_files import KEY, PATIENT_ID, PATIENT_NAME, encode, make_ct, raw_element
@@ -161,3 +163,28 @@ def test_scanning_the_same_bytes_twice_gives_the_same_leaks_in_order() -> None:
     assert first == SCANNER.scan(content)
     assert [leak.offset for leak in first] == sorted(leak.offset for leak in first)
     assert len(first) == 10
+
+
+PIECES = [b"quixotova", b"19590214", b"1959-02-14", b"1.2.826.0.1.77", "19590214".encode("utf-16-le"), b"MRN-554477"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    parts=st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=9)), max_size=12),
+    first=st.integers(0, 60),
+    length=st.integers(0, 60),
+)
+def test_bytes_in_three_parts_give_what_one_search_gives(parts: list[bytes], first: int, length: int) -> None:
+    """The pixels of a file, before which and behind which everything counts, also across the seams."""
+    content = b"".join(parts)
+    first = min(first, len(content))
+    last = min(first + length, len(content))
+    whole = set()
+    folded = content.lower()
+    assert SCANNER._automaton is not None
+    for index, start, end in SCANNER._automaton.find_matches_as_indexes(folded, overlapping=True):
+        pattern = SCANNER._patterns[index]
+        is_short = end - start <= 7 * pattern.step
+        if not (first <= start < last and is_short) and not _is_inside_a_word(folded, start, end, pattern):
+            whole.add(Leak(pattern.kind, start))
+    assert set(SCANNER._find(content, (first, last))) == whole
