@@ -123,6 +123,22 @@ def _walk_inflated(content: bytes, wanted: frozenset[int], encoding: Encoding) -
     return replace(walked, encoding=encoding)
 
 
+def inflate_plain(content: bytes) -> bytes | None:
+    """The data set of a whole deflated file; None for other files and for streams that are cut.
+
+    Raises Rejected(UNREADABLE_HEADER | SUSPICIOUS_COMPRESSION) as ``read_elements`` does.
+    """
+    tags = _tags(frozenset())
+    found, places = np.empty((tags.size, 3), np.int64), np.empty(PLACES, np.int64)
+    if walk(np.frombuffer(content, np.uint8), len(content), tags, found, places) != DEFLATED:
+        return None
+    start, length, _ = found[tags.tolist().index(TRANSFER_SYNTAX)].tolist()
+    if content[start : start + length].rstrip(b"\0 ") != DeflatedExplicitVRLittleEndian.encode():
+        return None
+    body, ends_well = inflate(memoryview(content)[int(places[OFFSET]) :])
+    return body if ends_well else None
+
+
 @lru_cache(maxsize=32)
 def _tags(wanted: frozenset[int]) -> NDArray[np.int64]:
     return np.array(sorted(wanted.union(_MEDIA)), np.int64)

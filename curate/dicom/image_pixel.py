@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.compiled import compiled, warms_up
-from curate.dicom.elements import Elements, PixelElement, read_elements
+from curate.dicom.elements import Elements, PixelElement, inflate_plain, read_elements
 from curate.dicom.header_kernel import (
     FOUND,
+    IS_IMPLICIT,
     MEDIA_CLASS,
+    OFFSET,
     PIXEL_TAG,
     PLACES,
     TRANSFER_SYNTAX,
@@ -86,13 +88,17 @@ def read_pixel_module(raw: bytes) -> tuple[PixelModule, bytes, PixelElement]:
     Raises Rejected with TRUNCATED_FILE when the file ends before its pixel data, NOT_MONOCHROME, IMPLAUSIBLE_HEADER,
     UNDECODABLE_PIXELS for pixels that are floating point numbers, and as ``curate.dicom.elements`` does.
     """
-    places, mark = np.empty(PLACES, np.int64), np.empty(_LONGEST_MARK, np.uint8)
-    content = np.frombuffer(raw, np.uint8)
-    key = mark[: _mark(content, _TAGS, places, mark)].tobytes()
+    body, places, mark = raw, np.empty(PLACES, np.int64), np.empty(_LONGEST_MARK, np.uint8)
+    key = mark[: _mark(np.frombuffer(raw, np.uint8), _TAGS, places, mark)].tobytes()
+    if not key and (inflated := inflate_plain(raw)) is not None:
+        body = inflated
+        key = mark[: _mark(np.frombuffer(body, np.uint8), _TAGS, places, mark)].tobytes()
+        is_plain = places[OFFSET] == 0 and not places[IS_IMPLICIT]  # as PS3.5 A.5 wants it
+        key = b"deflated " + key if key and is_plain else b""
     found = _kept.get(key) if key else None
     if found is not None:
         tag, _, header, start, length = places[PIXEL_TAG:].tolist()
-        return found[0], raw, PixelElement(tag, found[1], header, start, length)
+        return found[0], body, PixelElement(tag, found[1], header, start, length)
     elements = read_elements(raw, _WANTED)
     if not elements.is_complete:
         raise Rejected(Reason.TRUNCATED_FILE, "the file ends inside its header")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydicom.uid import (
 )
 
 from curate.dicom import image_pixel
+from curate.dicom.encoding import find_encoding
 from curate.dicom.frames import decode_frames, decode_slice
 from curate.dicom.header_kernel import PLACES
 from curate.dicom.image_pixel import read_pixel_module
@@ -124,3 +126,29 @@ def test_the_kernel_writes_no_further_than_its_mark() -> None:
         written = image_pixel._mark(content, image_pixel._TAGS, places, room[:size])
         assert written == (length if size > length else 0)
         assert (room[size:] == 0xEE).all()
+
+
+def test_deflated_files_are_inflated_once_and_decoded_each(
+    nothing_kept: dict[bytes, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (make_file(pixels, syntax=DeflatedExplicitVRLittleEndian) for pixels in (PIXELS, PIXELS[::-1]))
+    decode_slice(first)
+    assert len(nothing_kept) == 1
+    monkeypatch.delattr(image_pixel, "read_elements")
+    np.testing.assert_array_equal(decode_slice(second).pixels, PIXELS[::-1])
+
+
+def test_a_deflated_file_that_is_cut_is_refused_also_when_its_module_is_known() -> None:
+    raw = make_file(PIXELS, syntax=DeflatedExplicitVRLittleEndian)
+    decode_slice(raw)
+    fresh = outcome(raw[:-9])
+    assert fresh.startswith(Reason.TRUNCATED_FILE)
+
+
+def test_a_file_inside_a_deflated_file_is_not_kept(nothing_kept: dict[bytes, Any]) -> None:
+    raw = make_file(PIXELS, syntax=DeflatedExplicitVRLittleEndian)
+    deflate = zlib.compressobj(wbits=-15)
+    inner = make_file(PIXELS)
+    nested = raw[: find_encoding(raw).offset] + deflate.compress(inner) + deflate.flush()
+    assert outcome(nested) == outcome(nested)
+    assert all(b"deflated" not in key for key in nothing_kept)
