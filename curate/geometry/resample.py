@@ -35,8 +35,8 @@ def resample(
     and directions of the old one. ``order``: 0 nearest, 1 linear, 3 cubic B-spline; ``antialias`` smooths axes that
     shrink (orders 1 and 3). ``slopes`` and ``intercepts``, one for all or one a slice of axis 0, bring stored values to
     output values on the way (orders 1 and 3). The result has ``dtype`` (that of the array) and is C-ordered; integers
-    are rounded half to even and saturated. Sums are float32, or float64 for 64-bit floats and for integers above 16
-    bits; values must be finite: a NaN spreads to the voxels beside it. Borders: see ``curate.geometry.weights``.
+    are rounded half to even and saturated. Sums are float32 for integers up to 16 bits, else float64; values must
+    be finite: a NaN spreads to the voxels beside it. Borders: see ``curate.geometry.weights``.
 
     Any view is read as it lies in memory: one that ``orient`` has turned costs no copy. ``threads`` share the slices
     and change no bit.

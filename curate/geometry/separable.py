@@ -57,8 +57,8 @@ def as_stored(array: NDArray[Any], *, keep_slices: bool = False) -> Stored:
 
 
 def sums_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """float32 for integers up to 16 bits and floats up to 32, float64 for the others."""
-    return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)
+    """float32 for integers up to 16 bits, float64 for wider ones and for floats, which no rounding forgives."""
+    return np.dtype(np.float32 if dtype.kind in "biu" and dtype.itemsize <= 2 else np.float64)
 
 
 def apply(
