@@ -31,7 +31,8 @@ _ZARR = """zarr_format node_type group array attributes shape data_type chunk_gr
 separator configuration chunk_shape codecs index_codecs index_location sharding_indexed bytes blosc crc32c endian little
 typesize cname clevel shuffle bitshuffle blocksize fill_value dimension_names storage_transformers consolidated_metadata
 multiscales axes name type space unit millimeter datasets path coordinateTransformations scale translation version
-labels image-label source image layout affine frame axis_codes modality units stored slice_axis spine_curate"""
+labels image-label source image layout affine frame axis_codes modality units stored slice_axis overview null
+spine_curate"""
 
 
 @cache
