@@ -98,7 +98,14 @@ def read_table(
     """
     with store.open(key) as content:  # of a large table, a filter on what it is sorted by reads one row group
         try:
-            return pq.read_table(content, columns=None if columns is None else list(columns), filters=filters)
+            # Without threads: those of pyarrow 26 that still read a Python file when the process ends abort it.
+            return pq.read_table(
+                content,
+                columns=None if columns is None else list(columns),
+                filters=filters,
+                use_threads=False,
+                pre_buffer=False,
+            )
         except OSError as error:
             raise unavailable("read", error) from None
 
