@@ -114,10 +114,8 @@ def _walk(content: bytes, wanted: frozenset[int], *, is_inflated: bool = False) 
 
 def _walk_inflated(content: bytes, wanted: frozenset[int], encoding: Encoding) -> Elements | None:
     """The data set that a whole deflated file holds, which is explicit and starts at once (PS3.5 A.5)."""
-    if encoding.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
-        return None
-    body, ends_well = inflate(memoryview(content)[encoding.offset :])
-    walked = _walk(body, wanted, is_inflated=True) if ends_well else None
+    body = inflate_plain(content)
+    walked = None if body is None else _walk(body, wanted, is_inflated=True)
     if walked is None or not walked.is_complete or walked.encoding.is_implicit or walked.encoding.offset:
         return None
     return replace(walked, encoding=encoding)
