@@ -142,6 +142,7 @@ def _find_labels(volume: Path) -> _Labels:
     import pyarrow.compute as pc
 
     from curate.manifests import read_table
+    from curate.release.tables import level_title
     from curate.storage import open_store
 
     root = next((folder for folder in volume.parents if (folder / VOLUMES).is_file()), None)
@@ -163,11 +164,6 @@ def _find_labels(volume: Path) -> _Labels:
     return _Labels(
         [box["corners_index"] for box in boxes],
         [point["point_index"] for point in points],
-        [_level(point["level"]) for point in points],
+        [level_title(point["level"]) for point in points],
         row["flags"] or (),
     )
-
-
-def _level(name: str) -> str:
-    """As people write it: l4_l5 -> L4/L5."""
-    return name.upper().replace("_", "/")
