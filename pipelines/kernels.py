@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import curate.deid.leaks
 import curate.dicom
-import curate.geometry  # noqa: F401 - the two rooms that have kernels
+import curate.geometry  # noqa: F401 - what has kernels
 from curate.compiled import warm_up
 
 
