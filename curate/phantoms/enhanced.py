@@ -173,8 +173,7 @@ def _image_words(facts: SeriesFacts) -> dict[str, Any]:
         "VolumeBasedCalculationTechnique": "NONE",
     }
     if facts.modality == "MR":
-        contrast = "STIR" if facts.weighting == "STIR" else facts.weighting
-        words |= {"ComplexImageComponent": "MAGNITUDE", "AcquisitionContrast": contrast}
+        words |= {"ComplexImageComponent": "MAGNITUDE", "AcquisitionContrast": facts.weighting}
     return words
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from curate.geometry import Grid
@@ -44,6 +45,13 @@ def matching_truth(curated: Curated) -> list[tuple[dict[str, Any], dict[str, Any
     return pairs
 
 
+def check_way_back(index: list[float], label: dict[str, Any], volume: dict[str, Any], slices: pa.Table) -> None:
+    """A voxel (k, j, i) leads back to the pixel that its label names."""
+    back = source_of(index, volume, slices)
+    assert (back.instance_key, back.instance_number) == (label["instance_key"], label["instance_number"])
+    assert (back.column, back.row) == pytest.approx((label["column"], label["row"]), abs=1e-6)
+
+
 def check_boxes(curated: Curated) -> list[dict[str, Any]]:
     """Boxes lie where they were drawn, to less than half a voxel, and lead back to their pixels; those looked at."""
     key = curated.workspace.pseudonyms.uid
@@ -64,9 +72,7 @@ def check_boxes(curated: Curated) -> list[dict[str, Any]]:
         nearest = np.abs(corners[[0, 2], None] - truth[None]).max(axis=2).min(axis=1)  # upper left, lower right
         assert nearest.max() < 0.5 * min(grid.spacing_mm)
         assert np.abs(grid.to_index(corners) - indices).max() < 1e-6
-        back = source_of(indices[0].tolist(), volume, slices)
-        assert (back.instance_key, back.instance_number) == (box["instance_key"], box["instance_number"])
-        assert (back.column, back.row) == pytest.approx((box["column"], box["row"]), abs=1e-6)
+        check_way_back(indices[0].tolist(), box, volume, slices)
     return boxes
 
 
@@ -88,9 +94,7 @@ def check_points(curated: Curated) -> list[dict[str, Any]]:
         truth = planted[point["study_key"], f"{point['condition']}_{point['level']}"]
         assert np.abs(np.array(point["point_mm"]) - truth).max() < 0.5 * min(grid.spacing_mm)
         assert np.abs(grid.to_index(truth) - point["point_index"]).max() < 0.5
-        back = source_of(point["point_index"], volume, slices)
-        assert (back.instance_key, back.instance_number) == (point["instance_key"], point["instance_number"])
-        assert (back.column, back.row) == pytest.approx((point["column"], point["row"]), abs=1e-6)
+        check_way_back(point["point_index"], point, volume, slices)
     return points
 
 
