@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pydicom.dataset import FileDataset
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.browser import open_page
 from tests.support.deid_files import encode, make_ct
@@ -48,10 +48,7 @@ def test_three_marks_made_in_the_browser_are_followed_by_the_next_run(command: C
         assert len(browser.find_elements(By.CSS_SELECTOR, ".row")) == 3
         browser.find_element(By.ID, "save").click()
         saved = tmp_path / "browser" / "downloads" / "decisions.json"
-        for _ in range(200):
-            if saved.exists():
-                break
-            time.sleep(0.05)
+        WebDriverWait(browser, 120).until(lambda _: saved.exists())  # seconds on a machine that is busy
 
     code, said = command(*words, "--profile", "mira", "--workers", 1, "--decisions", saved)
     assert code == 0, said
