@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.support.wait import WebDriverWait
+
+PATIENCE = 120  # seconds on a machine that is busy
 
 _ARGUMENTS = (
     "--headless",
@@ -49,3 +52,10 @@ def open_page(page: Path, folder: Path) -> Iterator[Chrome]:
         yield browser
     finally:
         browser.quit()
+
+
+def downloaded(browser: Chrome, folder: Path, name: str) -> Path:
+    """A file that the page in a browser of ``open_page(..., folder)`` saved, once it is there."""
+    path = folder / "downloads" / name
+    WebDriverWait(browser, PATIENCE).until(lambda _: path.exists(), f"{name} was not saved")
+    return path

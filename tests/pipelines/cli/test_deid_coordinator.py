@@ -11,9 +11,8 @@ from pydicom.dataset import FileDataset
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
-from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.support.browser import open_page
+from tests.support.browser import downloaded, open_page
 from tests.support.deid_files import encode, make_ct
 from tests.support.hospital import digests
 
@@ -47,8 +46,7 @@ def test_three_marks_made_in_the_browser_are_followed_by_the_next_run(command: C
         Select(browser.find_element(By.ID, "marked")).select_by_value("any")
         assert len(browser.find_elements(By.CSS_SELECTOR, ".row")) == 3
         browser.find_element(By.ID, "save").click()
-        saved = tmp_path / "browser" / "downloads" / "decisions.json"
-        WebDriverWait(browser, 120).until(lambda _: saved.exists())  # seconds on a machine that is busy
+        saved = downloaded(browser, tmp_path / "browser", "decisions.json")
 
     code, said = command(*words, "--profile", "mira", "--workers", 1, "--decisions", saved)
     assert code == 0, said

@@ -15,12 +15,13 @@ from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
 from curate.deid import Keyed, deidentify_bytes, load_profile
 from curate.deid.review.decisions import read_decisions
 from curate.deid.review.review_page import render_page
 from curate.deid.review.values import ValueCollector, Values
-from tests.support.browser import find_program, open_page
+from tests.support.browser import PATIENCE, downloaded, find_program, open_page
 from tests.support.deid_files import KEY, PATIENT_ID, PATIENT_NAME, encode, make_ct
 
 MIRA = load_profile("mira")
@@ -80,22 +81,13 @@ def mark(browser: Chrome, text: str, decision: str) -> None:
     row_of(browser, text).find_element(By.CSS_SELECTOR, f"[data-mark={decision}]").click()
 
 
-def saved(folder: Path, name: str) -> Path:
-    path = folder / "downloads" / name
-    for _ in range(200):
-        if path.exists():
-            return path
-        time.sleep(0.05)
-    raise AssertionError("nothing was saved")
-
-
 def test_three_marked_rows_are_saved_and_change_the_run(browser: Chrome, folder: Path) -> None:
     mark(browser, "SAG T2", "remove")
     mark(browser, "CT neck", "keep")
     mark(browser, 'a "quoted", text', "clean")
     assert browser.find_element(By.ID, "n-marked").text == "3"
     browser.find_element(By.ID, "save").click()
-    decisions = read_decisions(saved(folder, "decisions.json"))
+    decisions = read_decisions(downloaded(browser, folder, "decisions.json"))
     assert len(decisions) == 3
     assert decisions.action("(0008,103e)", "LO", "SAG T2") == "remove"
     assert decisions.action("(0008,1030)", "LO", "CT neck") == "keep"
@@ -113,15 +105,12 @@ def test_both_saved_files_say_the_same_and_load_back(browser: Chrome, folder: Pa
         mark(browser, text, "remove")
     browser.find_element(By.ID, "save").click()
     browser.find_element(By.ID, "save-csv").click()
-    as_json, as_csv = saved(folder, "decisions.json"), saved(folder, "decisions.csv")
+    as_json, as_csv = downloaded(browser, folder, "decisions.json"), downloaded(browser, folder, "decisions.csv")
     assert read_decisions(as_csv) == read_decisions(as_json)
     browser.get(browser.current_url)
     assert browser.find_element(By.ID, "n-marked").text == "0"
     browser.find_element(By.ID, "load").send_keys(str(as_json))
-    for _ in range(100):
-        if browser.find_element(By.ID, "n-marked").text == "3":
-            break
-        time.sleep(0.05)
+    WebDriverWait(browser, PATIENCE).until(lambda _: browser.find_element(By.ID, "n-marked").text == "3")
     assert browser.find_element(By.ID, "n-marked").text == "3"
     pressed = row_of(browser, "SAG T2").find_element(By.CSS_SELECTOR, "[data-mark=remove]")
     assert pressed.get_attribute("aria-pressed") == "true"
