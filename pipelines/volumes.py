@@ -26,9 +26,9 @@ from curate.deid import FileAudit, Identifier, deidentify_bytes
 from curate.deid.leaks import LeakScanner
 from curate.deid.records.audit_chain import audit_row
 from curate.dicom import Limits, SourceReader, Volume, read_header
-from curate.dicom.assemble import Acquired
 from curate.dicom.frames import DecodedSlice
-from curate.dicom.pixels import Damaged, SeriesPixels, decode_instance, read_pixels
+from curate.dicom.normalised import Normalisation, read_normalised
+from curate.dicom.pixels import Damaged, decode_instance
 from curate.dicom.series import Row, SortedSeries
 from curate.dicom.stacks import Stack, even_grid, tilt_degrees
 from curate.errors import Quarantined, Rejected
@@ -81,18 +81,21 @@ def open_builder(config: Mapping[str, Json]) -> Callable[[Item], Done]:
 
 @dataclass(slots=True)
 class Material:
-    """What reading one series gave: de-identified files by instance key, and who must not be found in them."""
+    """What reading one series gave, by instance key, and who must not be found in its files.
+
+    An image that is read twice, because another is damaged, counts once.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     identifiers: set[Identifier] = field(default_factory=set)
-    actions: Counter[str] = field(default_factory=Counter)
-    audits: list[Mapping[str, Any]] = field(default_factory=list)  # rows of FILE_AUDIT
-    digests: list[str] = field(default_factory=list)  # keyed, of the bytes of every file that was de-identified
+    actions: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    audits: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # rows of FILE_AUDIT
+    digests: dict[str, str] = field(default_factory=dict)  # keyed, of the bytes of every file that was de-identified
 
     def keep(self, keys: Container[str]) -> None:
         """Forget the files of instances that are in no volume after all."""
         self.files = {key: content for key, content in self.files.items() if key in keys}
-        self.audits = [row for row in self.audits if row["instance_key"] in keys]
+        self.audits = {key: row for key, row in self.audits.items() if key in keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +120,19 @@ class Builder:
         """Raises Rejected, Quarantined or Unavailable; then nothing of this series counts."""
         rows = read_table(self.workspace.store, INSTANCES_KEY, filters=pc.field("series_key") == item.key).to_pylist()
         material = Material()
-        pixels = self._read(rows, item.key, material)
         mask_path = self.masks.get(rows[0]["study_key"])
-        found, acquired = pixels.found, list(pixels.acquired)
-        del pixels
-        volumes = []
-        while acquired:  # each is let go once it is normalised
-            volumes.append(self._normalise(acquired.pop(0), mask_path))
+        found, normalised = self._read(rows, item.key, material)
+        volumes = [Normalised(volume, *mask_on(volume, mask_path)) for volume in normalised]
         material.keep({piece.key for volume in volumes for piece in volume.volume.stack.slices})
-        made_of = [digest_json(sorted(material.digests))]
+        made_of = [digest_json(sorted(material.digests.values()))]
         if mask_path is not None:
             made_of.append(self.workspace.pseudonyms.digest(mask_path.read_bytes()))
         name = fingerprint(STAGE, VERSION, digest_json(dict(self.parameters)), made_of)[:16]
         return self._write(rows[0], found, volumes, material, f"{rows[0]['study_key']}/{item.key}/{name}")
 
-    def _read(self, rows: Sequence[Mapping[str, Any]], series_key: str, material: Material) -> SeriesPixels:
+    def _read(
+        self, rows: Sequence[Mapping[str, Any]], series_key: str, material: Material
+    ) -> tuple[SortedSeries, list[Volume]]:
         pseudonyms = self.workspace.pseudonyms
         table = read_table(self.workspace.private, SOURCES_KEY, filters=pc.field("series_key") == series_key)
         sources = {row["file_key"]: row for row in table.to_pylist()}
@@ -153,31 +154,27 @@ class Builder:
                     site=site,
                     decisions=self.workspace.decisions,
                 )
-                material.digests.append(clean.audit.source_digest)
+                material.digests[key] = clean.audit.source_digest
                 # blanked boxes must not come back through the volume
                 decoded = decode_instance(clean.content if clean.audit.blanked else raw, row, frames)
                 material.files[key] = clean.content
                 material.identifiers |= clean.identifiers
-                material.actions.update(dict(clean.audit.counts))
-                material.audits.append(self._audit(clean.audit, series_key, key))
+                material.actions[key] = dict(clean.audit.counts)
+                material.audits[key] = self._audit(clean.audit, series_key, key)
                 return decoded
 
-            return read_pixels(rows, sort, decode, self.parameters["modality"])
+            wanted = Normalisation(
+                self.parameters["spacing_mm"],
+                orientation=self.parameters["orientation"],
+                antialias=self.parameters["antialias"],
+            )
+            return read_normalised(rows, sort, decode, self.parameters["modality"], wanted)
 
     def _audit(self, audit: FileAudit, series_key: str, instance_key: str) -> Mapping[str, Any]:
         options = [code for code, _ in self.workspace.profile.codes]
         return audit_row(
             audit, series_key=series_key, instance_key=instance_key, options=options, code_version=CODE_VERSION
         )
-
-    def _normalise(self, acquired: Acquired, mask_path: Path | None) -> Normalised:
-        volume = acquired.normalise(
-            self.parameters["spacing_mm"],
-            orientation=self.parameters["orientation"],
-            antialias=self.parameters["antialias"],
-        )
-        labels, fault = mask_on(volume, mask_path)
-        return Normalised(volume, labels, fault)
 
     def _write(
         self,
@@ -223,7 +220,7 @@ class Builder:
                 )
         slices = slice_rows(found.stacks, files, row["series_key"])
         outputs.append(publish(store, f"volumes/{folder}/slices.parquet", table_bytes(slices)))
-        audit = pa.Table.from_pylist(material.audits, schema=FILE_AUDIT)
+        audit = pa.Table.from_pylist(list(material.audits.values()), schema=FILE_AUDIT)
         outputs.append(
             publish(store, f"volumes/{folder}/audit.parquet", table_bytes(sort_rows(audit, ("instance_key",))))
         )
@@ -237,7 +234,7 @@ class Builder:
             "audit": outputs[-1].key,
             "equipment": describe_equipment(material.files[min(material.files)]),
             "mask_faults": _faults(volumes),
-            "deidentification": dict(sorted(material.actions.items())),
+            "deidentification": dict(sorted(sum(map(Counter, material.actions.values()), Counter[str]()).items())),
             **_describe(found),
         }
         return Done(tuple(outputs), record)

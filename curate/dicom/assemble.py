@@ -102,16 +102,8 @@ class Assembly:
 
     def place(self, number: int, each: DecodedSlice) -> None:
         """Raises Rejected: UNDECODABLE_PIXELS for another size or type, MISSING_RESCALE for CT without its scale."""
-        if each.pixels.shape != self.stack.placement.shape[1:]:
-            raise Rejected(Reason.UNDECODABLE_PIXELS, f"slice {number + 1} does not fit its stack")
-        if self.modality == "CT":
-            if each.slope is None or each.intercept is None or each.slope == 0:
-                raise Rejected(Reason.MISSING_RESCALE, f"slice {number + 1}")
-            row = self._row(number, np.dtype(np.int16))
-            flags = write_hounsfield(each, each.slope, each.intercept, row)
-        else:
-            row = self._row(number, each.pixels.dtype)
-            flags = _write_stored(each, row)
+        row = self._row(number, np.dtype(np.int16) if self.modality == "CT" else each.pixels.dtype)
+        flags = write_slice(number, each, self.modality, row)
         self._placed[number] = _Placed(row, (each.slope, each.intercept), frozenset(flags))
 
     def adopt(self, number: int, other: Assembly, place: int) -> None:
@@ -165,6 +157,20 @@ class _Placed:
     row: NDArray[Any]  # (rows, columns)
     scale: tuple[float | None, float | None]  # declared slope and intercept
     flags: frozenset[str]
+
+
+def write_slice(number: int, each: DecodedSlice, modality: str, row: NDArray[Any]) -> set[str]:
+    """Fill ``row`` (rows, columns) with slice ``number`` of a stack: HU for CT, else stored values -> what was changed.
+
+    Raises as ``Assembly.place`` does.
+    """
+    if each.pixels.shape != row.shape:
+        raise Rejected(Reason.UNDECODABLE_PIXELS, f"slice {number + 1} does not fit its stack")
+    if modality != "CT":
+        return _write_stored(each, row)
+    if each.slope is None or each.intercept is None or each.slope == 0:
+        raise Rejected(Reason.MISSING_RESCALE, f"slice {number + 1}")
+    return write_hounsfield(each, each.slope, each.intercept, row)
 
 
 def _write_stored(each: DecodedSlice, row: NDArray[np.integer]) -> set[str]:

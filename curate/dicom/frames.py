@@ -69,10 +69,11 @@ DECODABLE_SYNTAXES = NATIVE_SYNTAXES | ENCAPSULATED_SYNTAXES
 class DecodedSlice:
     """Stored values of one slice and what turns them into something physical.
 
-    ``pixels``: (rows, columns), uint8, int8, uint16, int16, uint32 or int32, native byte order, writable; bits above
-    BitsStored are masked and the sign is extended. ``slope``, ``intercept``: the data set's own, None where it has
-    none; frames with functional groups have theirs there. ``padding``: lowest and highest stored value that mark
-    pixels outside the field of view (PS3.3 C.7.5.1.1.2), inclusive. ``frame``: counted from 0.
+    ``pixels``: (rows, columns), uint8, int8, uint16, int16, uint32 or int32, native byte order; bits above BitsStored
+    are masked and the sign is extended. Not to be written to: they may be the bytes of the file. ``slope``,
+    ``intercept``: the data set's own, None where it has none; frames with functional groups have theirs there.
+    ``padding``: lowest and highest stored value that mark pixels outside the field of view (PS3.3 C.7.5.1.1.2),
+    inclusive. ``frame``: counted from 0.
 
     ``modality_lut``: None, or the Modality LUT Type ("HU", "US" for unspecified) if the file has a Modality LUT. Then
     ``pixels`` are its output (uint16), slope is 1 and intercept 0, ``bits_stored`` is that of its entries, and

@@ -34,11 +34,11 @@ def write_hounsfield(declared: DecodedSlice, slope: float, intercept: float, row
         flags.add("pixel_representation_corrected")
     is_plain = slope == 1 and abs(intercept) < _FAR and intercept == int(intercept) and each.pixels.dtype.itemsize == 2
     low, high = each.padding or (1, 0)
-    pixels, out = np.ascontiguousarray(each.pixels).reshape(-1), row.reshape(-1)
+    pixels, out = _read_only(each.pixels), row.reshape(-1)
     if is_plain:
         has_padding = _shift(pixels, int(intercept), low, high, out)
     else:
-        given = pixels if pixels.dtype.itemsize == 2 else pixels.astype(np.float64)
+        given = pixels if pixels.dtype.itemsize == 2 else _read_only(pixels.astype(np.float64))
         has_padding = _rescale(given, float(slope), float(intercept), float(low), float(high), out)
     if each.outside is not None and each.outside.any():
         row[each.outside] = AIR_HU
@@ -71,6 +71,13 @@ def _turn(padding: tuple[int, int] | None, change: Callable[[int], int]) -> tupl
         return None
     one, other = map(change, padding)
     return min(one, other), max(one, other)
+
+
+def _read_only(pixels: NDArray[Any]) -> NDArray[Any]:
+    """The pixels in one row, as kernels take them: those that are words of the file cannot be written to."""
+    flat = np.ascontiguousarray(pixels).reshape(-1).view()
+    flat.flags.writeable = False
+    return flat
 
 
 @compiled
@@ -117,7 +124,7 @@ def _rescale(
 def _warm_up() -> None:
     out = np.zeros(1, np.int16)
     for dtype in (np.uint16, np.int16, np.float64):
-        stored = np.zeros(1, dtype)
+        stored = _read_only(np.zeros(1, dtype))
         _rescale(stored, 1.5, 0.0, 1.0, 0.0, out)
         if dtype is not np.float64:
             _shift(stored, 0, 1, 0, out)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from curate.dicom.archives import BadFile, FileRef, Limits
-from curate.dicom.assemble import Acquired, Volume
+from curate.dicom.assemble import Volume
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.functional_groups import read_frames
 from curate.dicom.headers import read_source_headers
-from curate.dicom.pixels import Damaged, decode_instance, read_pixels
+from curate.dicom.normalised import Normalisation, read_normalised
+from curate.dicom.pixels import Damaged, decode_instance
 from curate.dicom.series import Row, SortedSeries, sort_out
 from curate.dicom.sources import SourceReader, list_archive
 from curate.dicom.stacks import StackLimits
@@ -40,7 +41,8 @@ def read_series(
     (``curate.geometry.orient``), with ``spacing_mm`` along the axes of the result, None keeping an axis. All of it,
     with what slices that lean, lie unevenly or are missing need, is one interpolation (``antialias`` smooths axes
     that shrink, ``threads`` share it); ``Volume.stack.flags`` and ``.detail`` say what the slices were like. One
-    instance is decoded at a time: memory holds a series once as acquired and once as it comes out.
+    instance is decoded at a time: memory holds a series as it comes out and, where slices must be seen together or
+    ``threads`` is above 1, once as acquired.
 
     ``modality``: what headers without a Modality are; None refuses those. Files that are not images, and series that
     are rejected beside others that are not, are left out: ``curate scan`` and ``curate run`` name each with its
@@ -49,21 +51,16 @@ def read_series(
     """
     chosen = [paths] if isinstance(paths, str | Path) else list(paths)
     limits = Limits()
+    wanted = Normalisation(spacing_mm, orientation, antialias, threads)
     volumes: list[Volume] = []
     refused: list[Rejected] = []
     with SourceReader(limits) as reader:
         series, unreadable = _group(reader, chosen, limits)
         for _, members in sorted(series.items()):
             try:
-                acquired = _read_pixels(reader, members, modality, StackLimits(minimum_slices=minimum_slices))
+                volumes += _read_volumes(reader, members, modality, StackLimits(minimum_slices=minimum_slices), wanted)
             except Rejected as rejection:
                 refused.append(rejection)
-                continue
-            while acquired:
-                stack = acquired.pop(0)  # not kept once it is normalised
-                volumes.append(
-                    stack.normalise(spacing_mm, orientation=orientation, antialias=antialias, threads=threads)
-                )
     if not volumes:
         raise (refused + unreadable + [Rejected(Reason.NOT_AN_IMAGE, "no files")])[0]
     return volumes
@@ -96,9 +93,9 @@ def _group(
     return series, unreadable
 
 
-def _read_pixels(
-    reader: SourceReader, members: list[_Member], assumed: str | None, limits: StackLimits
-) -> list[Acquired]:
+def _read_volumes(
+    reader: SourceReader, members: list[_Member], assumed: str | None, limits: StackLimits, wanted: Normalisation
+) -> list[Volume]:
     rows = [row for row, _ in members]
     named = Counter(str(row["modality"]) for row in rows if row["modality"] in _MODALITIES)
     modality = min(named, key=lambda name: (-named[name], name)) if named else assumed
@@ -112,4 +109,4 @@ def _read_pixels(
     def decode(row: Row, frames: Sequence[int]) -> list[DecodedSlice]:
         return decode_instance(reader.read(places[row["file_key"]]), row, frames)
 
-    return list(read_pixels(rows, sort, decode, modality).acquired)
+    return read_normalised(rows, sort, decode, modality, wanted)[1]

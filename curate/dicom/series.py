@@ -162,8 +162,9 @@ def _find_unusable(
     apart: dict[int, tuple[Reason, str]],
 ) -> None:
     """Set apart what is damaged, has no geometry, or promises more pixels than its file holds."""
-    fitting = {index for index in images if _fits(headers[index])}
-    whole = {_matrix(headers[index]) for index in fitting}
+    matrices = {index: _matrix(headers[index]) for index in images}
+    fitting = {index for index in images if _fits(headers[index], matrices[index])}
+    whole = {matrices[index] for index in fitting}
     for index in images:
         row = headers[index]
         if (key := str(row["instance_key"])) in damaged:
@@ -172,8 +173,8 @@ def _find_unusable(
             apart[index] = Reason.MISSING_GEOMETRY, "no position, orientation or pixel spacing"
         elif index not in fitting:
             # Other slices of this matrix are whole, so the matrix is right and the file was cut.
-            is_cut = _matrix(row) in whole
-            rows, columns, _ = _matrix(row)
+            is_cut = matrices[index] in whole
+            rows, columns, _ = matrices[index]
             detail = f"{rows} x {columns} pixels in a file of {_int(row, 'size_bytes')} bytes"
             apart[index] = (Reason.TRUNCATED_FILE if is_cut else Reason.IMPLAUSIBLE_HEADER), detail
 
@@ -203,8 +204,8 @@ def _set_apart(
         apart[index] = (Reason.REPEATED_POSITION, "") if key in repeats else _most_common(own)
 
 
-def _fits(row: Row) -> bool:
-    rows, columns, bits = _matrix(row)
+def _fits(row: Row, matrix: tuple[int, int, int]) -> bool:
+    rows, columns, bits = matrix
     if not 0 < rows * columns <= MAXIMUM_PIXELS or bits not in (8, 16, 32):
         return False
     syntax, size = _text(row, "transfer_syntax_uid"), _int(row, "size_bytes")
@@ -225,7 +226,9 @@ def _has_geometry(row: Row) -> bool:
 def _slices(row: Row) -> list[Slice]:
     """The planes of one instance: one, or one a frame."""
     frames = row.get("frames")
-    return [_slice(row, {**row, **frame}) for frame in frames] if isinstance(frames, Sequence) else [_slice(row, row)]
+    if isinstance(frames, Sequence):
+        return [_slice(row, {**row, **frame}) for frame in frames]
+    return [_slice(row, row)]
 
 
 def _slice(row: Row, frame: Row) -> Slice:
@@ -233,9 +236,9 @@ def _slice(row: Row, frame: Row) -> Slice:
     if (tile := frame.get("tile")) is not None and isinstance(tile, Sequence):
         rows, columns = int(tile[2]), int(tile[3])
     thickness, kind = frame.get("slice_thickness_mm"), frame.get("kind")
-    named = {name: row.get(name) for name in _KINDS}
+    named = [(name, row.get(name)) for name in _KINDS]
     if kind is not None:
-        named |= _pairs(kind)
+        named = [*(dict(named) | _pairs(kind)).items()]
     unknown = float("nan")  # set apart as missing geometry
     return Slice(
         key=str(row["instance_key"]),
@@ -249,7 +252,7 @@ def _slice(row: Row, frame: Row) -> Slice:
         instance_number=_int(frame, "instance_number"),
         thickness_mm=float(thickness) if isinstance(thickness, int | float) else None,
         frame=_int(frame, "frame") or 0,
-        kind=tuple((name, str(value)) for name, value in named.items() if value is not None),
+        kind=tuple([(name, str(value)) for name, value in named if value is not None]),
     )
 
 
@@ -312,6 +315,6 @@ def _int(row: Row, name: str) -> int | None:
 
 def _floats(row: Row, name: str) -> tuple[float, ...]:
     found = row.get(name)
-    if isinstance(found, list) or (isinstance(found, Sequence) and not isinstance(found, str)):
+    if type(found) is list or (isinstance(found, Sequence) and not isinstance(found, str)):  # the first is quicker
         return tuple(map(float, found))
     return ()

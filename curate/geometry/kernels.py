@@ -118,12 +118,11 @@ def _across(line: Array, starts: Array, table: Array, found: Array) -> None:
 
 
 @compiled
-def _store(line: Array, shift: Any, placing: Placing, start: int, output: Array) -> None:
+def _store(values: Array, shift: Any, placing: Placing, start: int, output: Array) -> None:
     """One row into the output."""
-    low, high, count = placing.low, placing.high, placing.columns
-    values = line[:count]
+    low, high = placing.low, placing.high
     if placing.step_i != 1:
-        for i in range(count):
+        for i in range(values.size):
             value = values[i] + shift
             if placing.is_whole:
                 value = np.rint(value)
@@ -131,7 +130,7 @@ def _store(line: Array, shift: Any, placing: Placing, start: int, output: Array)
                 value = high if value > high else value
             output[start + i * placing.step_i] = value
         return
-    row = output[start : start + count]
+    row = output[start : start + values.size]
     if placing.is_whole:
         for i in range(row.size):
             value = np.rint(values[i] + shift)
@@ -144,68 +143,113 @@ def _store(line: Array, shift: Any, placing: Placing, start: int, output: Array)
 
 
 @compiled
-def _row(
+def _output(
+    planes: Array, start: int, weights: Array, shift: Any, placing: Placing, origin: int, mixed: Array, output: Array
+) -> None:
+    """The rows of one output slice out of the planes that it is made of, slice s being in ``planes[s % taps]``."""
+    taps, strip, columns = planes.shape
+    flat = planes.reshape(taps * strip, columns)
+    at = np.empty(taps, np.int64)
+    count, is_kept = placing.columns, taps == 1 and weights[0] == 1
+    for j in range(strip):
+        values = flat[j]
+        if not is_kept:
+            for n in range(taps):
+                at[n] = (start + n) % taps * strip + j
+            _mix(flat, at, weights, taps, mixed)
+            values = mixed
+        _store(values[:count], shift, placing, origin + j * placing.step_j, output)
+
+
+@compiled
+def _plane(
     rows: Array,
+    base: int,
     s: int,
-    height: int,
-    j: int,
     how: InPlane,
+    top: int,
     ready: int,
     at: Array,
     ring: Array,
     line: Array,
-    found: Array,
+    plane: Array,
 ) -> int:
-    """Weigh row ``j`` of slice ``s`` within its plane. Rows before ``ready`` are in the ring; returns the new count."""
+    """Weigh rows ``top`` and on of slice ``s``, which begins at ``rows[base]``, within it: as many as ``plane`` has.
+
+    Rows before ``ready`` are in the ring; returns the new count.
+    """
     inside = how.inside[s if how.inside.shape[0] > 1 else 0]
-    if j < inside[0] or j >= inside[1]:
-        found[:] = how.fills[s]
-        return ready
     of_j = s if how.j_start.shape[0] > 1 else 0
     of_i = s if how.i_start.shape[0] > 1 else 0
-    start, weights, taps = how.j_start[of_j, j], how.j_weights[of_j, j], how.j_weights.shape[2]
-    is_kept = how.i_table.shape[2] == 0
-    target = found if is_kept else line
-    if how.is_direct:
-        for n in range(taps):
-            at[n] = s * height + start + n
-        _mix(rows, at, weights, taps, target)
-    else:
-        ready = max(ready, start)
-        while ready < start + taps:
-            _turn(rows[s * height + ready], ring[ready % taps])
-            ready += 1
-        for n in range(taps):
-            at[n] = (start + n) % taps
-        _mix(ring, at, weights, taps, target)
-    if not is_kept:
-        _across(line, how.i_start[of_i], how.i_table[of_i], found)
-    if inside[2] > 0 or inside[3] < found.size:
-        found[: inside[2]] = how.fills[s]
-        found[inside[3] :] = how.fills[s]
+    j_start, j_weights, taps = how.j_start[of_j], how.j_weights[of_j], how.j_weights.shape[2]
+    i_start, i_table, fill = how.i_start[of_i], how.i_table[of_i], how.fills[s]
+    is_kept, is_direct = how.i_table.shape[2] == 0, how.is_direct
+    low, high, left, right = inside[0], inside[1], inside[2], inside[3]
+    for n in range(plane.shape[0]):
+        j, found = top + n, plane[n]
+        if j < low or j >= high:
+            found[:] = fill
+            continue
+        start = j_start[j]
+        target = found if is_kept else line
+        if is_direct:
+            for t in range(taps):
+                at[t] = base + start + t
+            _mix(rows, at, j_weights[j], taps, target)
+        else:
+            ready = max(ready, start)
+            while ready < start + taps:
+                _turn(rows[base + ready], ring[ready % taps])
+                ready += 1
+            for t in range(taps):
+                at[t] = (start + t) % taps
+            _mix(ring, at, j_weights[j], taps, target)
+        if not is_kept:
+            _across(line, i_start, i_table, found)
+        if left > 0 or right < found.size:
+            found[:left] = fill
+            found[right:] = fill
     return ready
 
 
+def new_planes(how: InPlane, along: Along, width: int) -> tuple[Array, Array]:
+    """Memory that ``weigh`` keeps between calls for slices of ``width`` columns: planes, and the slice in each."""
+    taps = along.weights.shape[1]
+    columns = width if how.i_table.shape[2] == 0 else how.i_start.shape[1] * LANES
+    # made of one slice: row by row, since a plane leaves the nearest caches
+    strip = 1 if taps == 1 else how.j_start.shape[1]
+    return np.empty((taps, strip, columns), along.weights.dtype), np.full(taps, -1, np.int64)
+
+
 @compiled
-def weigh(source: Array, how: InPlane, along: Along, placing: Placing, first: int, last: int, output: Array) -> None:
-    """Output slices first <= k < last of ``source`` (slices, rows, columns), C order, into the flat ``output``."""
+def weigh(
+    source: Array,
+    how: InPlane,
+    along: Along,
+    placing: Placing,
+    first: int,
+    last: int,
+    planes: Array,
+    held: Array,
+    output: Array,
+) -> None:
+    """Output slices first <= k < last into the flat ``output``.
+
+    ``source`` (slices, rows, columns), C order, is the volume or a ring over it: slice s is ``source[s % slices]``.
+    ``planes`` and ``held`` are of ``new_planes``; calls that share them give their ranges of k in ascending order.
+    """
     depth, height, width = source.shape
     rows = source.reshape(depth * height, width)
     j_taps, taps, j_count = how.j_weights.shape[2], along.weights.shape[1], how.j_start.shape[1]
-    columns = width if how.i_table.shape[2] == 0 else how.i_start.shape[1] * LANES
+    strip, columns = planes.shape[1], planes.shape[2]
     dtype = along.weights.dtype
     ring = np.empty((j_taps, width), dtype)
     line = np.empty(width, dtype)
     mixed = np.empty(columns, dtype)
-    strip = 1 if taps == 1 else j_count  # made of one slice: row by row, since a plane leaves the nearest caches
-    planes = np.empty((taps, strip, columns), dtype)
-    flat = planes.reshape(taps * strip, columns)
-    held = np.full(taps, -1, np.int64)
-    at = np.zeros(max(taps, j_taps), np.int64)
+    at = np.zeros(j_taps, np.int64)
     for k in range(first, last):
         start = along.start[k]
         origin = placing.origin + k * placing.step_k
-        is_kept = taps == 1 and along.weights[k, 0] == 1
         ready: Any = np.int64(0)  # a plain 0 has a type of its own, and everything below would be compiled twice
         for top in range(0, j_count, strip):
             for s in range(start, start + taps):
@@ -214,16 +258,11 @@ def weigh(source: Array, how: InPlane, along: Along, placing: Placing, first: in
                         continue
                     held[s % taps] = s
                     ready = np.int64(0)
-                for j in range(top, top + strip):
-                    ready = _row(rows, s, height, j, how, ready, at, ring, line, planes[s % taps, j - top])
-            for j in range(top, top + strip):
-                values = planes[0, j - top]
-                if not is_kept:
-                    for n in range(taps):
-                        at[n] = (start + n) % taps * strip + j - top
-                    _mix(flat, at, along.weights[k], taps, mixed)
-                    values = mixed
-                _store(values, along.shift[k], placing, origin + j * placing.step_j, output)
+                base = s % depth * height
+                ready = _plane(rows, base, s, how, top, ready, at, ring, line, planes[s % taps])
+            _output(
+                planes, start, along.weights[k], along.shift[k], placing, origin + top * placing.step_j, mixed, output
+            )
 
 
 @compiled
@@ -261,4 +300,5 @@ def _warm() -> None:
         source = np.zeros((1, 2, LANES), dtype)
         output = np.zeros(source.size, dtype)
         pick(source, start[0], start, start, dtype(0), placing, output)
-        weigh(source, how, Along(start[0], real.reshape(1, 1), real), placing, 0, 1, output)
+        along = Along(start[0], real.reshape(1, 1), real)
+        weigh(source, how, along, placing, 0, 1, *new_planes(how, along, LANES), output)

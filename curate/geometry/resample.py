@@ -58,14 +58,21 @@ def resample(
         return _take_nearest(array, target.shape, steps), target
     if all(step is None for step in steps) and levels.is_plain and wanted == array.dtype:
         return array.copy(), target
-    is_single = sums_dtype(plain_dtype(array.dtype)) == np.float32
-    operators: list[Bands | None] = [
-        None if step is None else bands(axis_matrix(n, m, step, order=order, antialias=antialias), is_single=is_single)
-        for n, m, step in zip(grid.shape, target.shape, steps, strict=True)
-    ]
+    operators = axis_operators(grid, target, plain_dtype(array.dtype), order=order, antialias=antialias)
     values = array.astype(plain_dtype(array.dtype), copy=False)
     result = apply(values, operators, plain_dtype(wanted), levels=levels, threads=threads)
     return result.astype(wanted, copy=False), target
+
+
+def axis_operators(
+    grid: Grid, target: Grid, dtype: np.dtype[Any], *, order: int, antialias: bool
+) -> list[Bands | None]:
+    """What each axis is weighed with on the way to ``target``, for values of ``dtype``; ``None``: it is kept."""
+    is_single = sums_dtype(dtype) == np.float32
+    return [
+        None if step is None else bands(axis_matrix(n, m, step, order=order, antialias=antialias), is_single=is_single)
+        for n, m, step in zip(grid.shape, target.shape, axis_steps(grid, target), strict=True)
+    ]
 
 
 def axis_steps(grid: Grid, target: Grid) -> list[float | None]:

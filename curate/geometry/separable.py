@@ -61,6 +61,41 @@ def sums_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if dtype.kind in "biu" and dtype.itemsize <= 2 else np.float64)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighing:
+    """Operators made ready for volumes of one shape and memory order, and the array that the result goes to.
+
+    ``outputs``: slices of the result in the order in which they are made, along axis 0 of the source's memory. Those
+    up to k need source slices up to ``needs[k]``, ``taps`` at a time.
+    """
+
+    how: kernels.InPlane
+    along: kernels.Along
+    placing: kernels.Placing
+    result: NDArray[Any]
+
+    @property
+    def outputs(self) -> int:
+        return int(self.along.start.size)
+
+    @property
+    def taps(self) -> int:
+        return int(self.along.weights.shape[1])
+
+    @property
+    def needs(self) -> NDArray[np.int64]:
+        needed: NDArray[np.int64] = self.along.start + self.taps - 1
+        return needed
+
+    def planes(self, width: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """What ``run`` keeps between calls, for source slices of ``width`` columns."""
+        return kernels.new_planes(self.how, self.along, width)
+
+    def run(self, source: NDArray[Any], first: int, last: int, planes: tuple[NDArray[Any], NDArray[np.int64]]) -> None:
+        """Make outputs first <= k < last of ``source``: its slices in memory order, or a ring over them."""
+        kernels.weigh(source, self.how, self.along, self.placing, first, last, *planes, self.result.reshape(-1))
+
+
 def apply(
     array: NDArray[Any],
     operators: Sequence[Bands | None],
@@ -79,9 +114,33 @@ def apply(
     has_slices = inside is not None or any(o is not None and len(o.starts) > 1 for o in operators)
     has_slices = has_slices or not levels.is_plain
     stored = as_stored(array, keep_slices=has_slices)
-    work = sums_dtype(array.dtype)
+    weighing = make_weighing(stored, operators, dtype, levels=levels, inside=inside)
+
+    def run(part: int) -> None:
+        first, last = weighing.outputs * part // parts, weighing.outputs * (part + 1) // parts
+        weighing.run(stored.array, first, last, weighing.planes(stored.array.shape[2]))
+
+    parts = max(1, min(threads, weighing.outputs))
+    if parts == 1:
+        run(0)
+    else:
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(run, range(parts)))
+    return weighing.result
+
+
+def make_weighing(
+    stored: Stored,
+    operators: Sequence[Bands | None],
+    dtype: np.dtype[Any],
+    *,
+    levels: Levels = PLAIN,
+    inside: NDArray[np.int64] | None = None,
+) -> Weighing:
+    """The tables of ``apply`` for the array that lies like this; its values are not looked at."""
+    work = sums_dtype(stored.array.dtype)
     along, down, across = (
-        _turned(operators[axis] or identity(array.shape[axis]), flip, outputs=n < 2)
+        _turned(operators[axis] or identity(stored.array.shape[n]), flip, outputs=n < 2)
         for n, (axis, flip) in enumerate(zip(stored.axes, stored.flips, strict=True))
     )
     slices = stored.array.shape[0]
@@ -109,19 +168,7 @@ def apply(
         np.ascontiguousarray((weights * intercepts[taps]).sum(axis=1), work),
     )
     result = np.empty([shape[stored.axes.index(axis)] for axis in range(3)], dtype)
-    placing = _placing(result, stored, shape, work)
-
-    def run(part: int) -> None:
-        first, last = shape[0] * part // parts, shape[0] * (part + 1) // parts
-        kernels.weigh(stored.array, how, table, placing, first, last, result.reshape(-1))
-
-    parts = max(1, min(threads, shape[0]))
-    if parts == 1:
-        run(0)
-    else:
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(run, range(parts)))
-    return result
+    return Weighing(how, table, _placing(result, stored, shape, work), result)
 
 
 def pick(array: NDArray[Any], indices: Sequence[NDArray[np.int64]], fill: Any = 0) -> NDArray[Any]:

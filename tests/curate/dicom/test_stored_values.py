@@ -29,3 +29,21 @@ def test_the_result_is_fresh_writable_and_of_native_order_whatever_the_words_are
         assert found.dtype.isnative
         assert found.flags.writeable
         assert not np.shares_memory(found, words)
+
+
+@pytest.mark.parametrize(("stored", "highest"), [(16, 0xFFFF), (12, 0x0FFF)])
+def test_words_that_are_stored_values_already_are_not_copied_and_cannot_be_written_to(
+    stored: int, highest: int
+) -> None:
+    words = np.array([[0, 1], [2, highest]], np.uint16)
+    found = stored_values(words, bits_stored=stored, shift=0, is_signed=False)
+    assert np.shares_memory(found, words)
+    assert not found.flags.writeable
+    assert words.flags.writeable
+
+
+def test_one_bit_above_the_stored_ones_is_cut_off_in_a_copy() -> None:
+    words = np.array([5, 0x1003], np.uint16)
+    found = stored_values(words, bits_stored=12, shift=0, is_signed=False)
+    assert found.tolist() == [5, 3]
+    assert words.tolist() == [5, 0x1003]
