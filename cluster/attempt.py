@@ -20,6 +20,7 @@ from cluster.job import Job, Work, describe, open_work
 from cluster.ledger.receipts import Ledger
 from cluster.memory import measure_peak, reset_peak
 from cluster.outcomes import ItemOutcome, Receipt, Status
+from cluster.recorder import Recorder
 from cluster.units import Item, Unit, make_unit
 from curate.errors import Misconfigured, Quarantined, Rejected, Unavailable
 from curate.reasons import Reason
@@ -55,8 +56,15 @@ class UnitReport:
         return self.done + self.rejected + self.quarantined
 
 
-def attempt(job: Job, unit: Unit, store_url: str, *, sleep: Callable[[float], None] = time.sleep) -> UnitReport:
-    """Settle every item of the unit and publish the receipt.
+def attempt(
+    job: Job,
+    unit: Unit,
+    store_url: str,
+    *,
+    recorder: Recorder | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> UnitReport:
+    """Settle every item of the unit and publish the receipt. With a ``recorder`` each item has a deadline.
 
     ``Rejected`` and ``Quarantined`` are final. ``Unavailable`` is tried again with growing pauses and then quarantined.
     Any other exception quarantines the item and keeps only its type and place. Raises ``Misconfigured`` and
@@ -65,11 +73,19 @@ def attempt(job: Job, unit: Unit, store_url: str, *, sleep: Callable[[float], No
     """
     began = time.monotonic()
     reset_peak()
+    if recorder is not None:
+        recorder.begin(unit.id)
     work = open_work(job)
-    outcomes = tuple(_settle(job, work, item, sleep) for item in unit.items)
-    receipt = _receipt(job, unit, outcomes, peak=measure_peak())
+    outcomes: list[ItemOutcome] = []
+    for item in unit.items:
+        if recorder is not None:
+            recorder.item(item.key, job.deadline_seconds(item))
+        outcomes.append(_settle(job, work, item, sleep))
+    receipt = _receipt(job, unit, tuple(outcomes), peak=measure_peak())
     ledger = Ledger(open_store(store_url), job.stage)
     _persist(lambda: ledger.publish(receipt), unit.id, sleep)
+    if recorder is not None:
+        recorder.end()
     return report(receipt, unit, seconds=time.monotonic() - began)
 
 

@@ -11,6 +11,8 @@ from cluster.units import Item
 from curate.errors import CurateError, Misconfigured
 from curate.identity import Json, digest_json
 
+LEAST_SECONDS = 600.0
+SLOWEST_RATE = 100_000.0  # a hundredth of what one core does with the slowest codec
 OWN_PACKAGES = frozenset({"curate", "cluster", "pipelines"})
 
 
@@ -44,10 +46,16 @@ class Job:
     config: Mapping[str, Json] = field(default_factory=dict)
     parameters: str = ""
     libraries: tuple[str, ...] = ()  # distributions whose versions the receipt names
+    least_seconds: float = LEAST_SECONDS  # that an item may take, whatever its size
+    slowest_rate: float = SLOWEST_RATE  # bytes a second; slower is no work but a hang
 
     def __post_init__(self) -> None:
         if "<" in self.open.__qualname__ or "." in self.open.__qualname__:
             raise Misconfigured(f"stage {self.stage}: 'open' must be a module-level function")
+
+    def deadline_seconds(self, item: Item) -> float:
+        """How long the work on an item may take before its process is ended; the publishing of its unit included."""
+        return self.least_seconds + item.cost / self.slowest_rate
 
     @property
     def identity(self) -> str:

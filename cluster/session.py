@@ -46,6 +46,7 @@ class Session:
     memory: int  # bytes that one unit may ask for: those of the largest node
     total_memory: int  # bytes, all nodes
     embedded: bool
+    logs: str | None = None  # folder of the workers' files; None: each node's default
 
     def prepare(self, call: Callable[[], None]) -> None:
         """Let every worker call a module-level function, over all nodes, while the caller goes on.
@@ -99,7 +100,7 @@ def start(address: str | None = None, workers: int | None = None) -> Iterator[Se
         stack.callback(_shut_down, ray)
         try:
             ray.init(**options, log_to_driver=False, logging_level=logging.CRITICAL)
-            session = _describe(ray, workers, embedded)
+            session = _describe(ray, workers, str(folder / "recorders") if embedded else None)
         except Exception as error:  # noqa: BLE001 - Ray raises many kinds here, with machine paths in their texts
             kind = type(error).__name__
             if embedded:
@@ -120,7 +121,7 @@ def _knock(address: str) -> None:
         raise Misconfigured("no Ray cluster listens at the address given") from None
 
 
-def _describe(ray: Any, workers: int | None, embedded: bool) -> Session:
+def _describe(ray: Any, workers: int | None, logs: str | None) -> Session:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = int(sum(resources.get("CPU", 0) for resources in nodes))
     memories = [int(resources.get("memory", 0)) for resources in nodes]
@@ -128,7 +129,8 @@ def _describe(ray: Any, workers: int | None, embedded: bool) -> Session:
         workers=min(workers or cpus, cpus) or 1,
         memory=max(memories, default=0),
         total_memory=sum(memories),
-        embedded=embedded,
+        embedded=logs is not None,
+        logs=logs,
     )
 
 

@@ -71,6 +71,7 @@ class Reason(Worded):
     UNEXPECTED_ERROR = "unexpected_error", "An error that nobody foresaw; a bug, or data of a new kind."
     STORAGE_UNAVAILABLE = "storage_unavailable", "Storage kept refusing after all retries."
     WORKER_CRASHED = "worker_crashed", "The worker process died each time it worked on this."
+    TIMED_OUT = "timed_out", "The work on this did not end within its deadline, each time."
     # labels
     LABEL_UNKNOWN_STUDY = "label_unknown_study", "The label names a study that the archive does not hold."
     LABEL_UNKNOWN_SERIES = "label_unknown_series", "The label names a series that the study does not hold."

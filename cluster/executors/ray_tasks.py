@@ -1,47 +1,57 @@
-"""Units as Ray Core tasks in a window; Ray's own retries are off, so that a crash has a name.
+"""Units as Ray Core tasks in a window; Ray's own retries are off, so that a loss has a name (``cluster.isolation``).
 
-A unit whose worker died is halved until the guilty item stands alone; alone it is tried ``TRIES`` times and then
-quarantined by the driver. A unit lost with its node is run again and not charged.
+Deadlines are kept by the worker's own timer (``cluster.recorder``), which knows when an item really began; when nothing
+has settled for a while, every node is asked to kill what is overdue and could not hear its timer. ``ray.cancel`` is not
+used: in Ray 2.60 a cancellation that meets the end of its task aborts the driver (ray-project/ray#54785).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from cluster.attempt import UnitReport, attempt, report, settle_without_work
+from cluster.attempt import UnitReport, attempt
+from cluster.drain import Drain
 from cluster.events import EventLog, Silent
+from cluster.isolation import Isolation, Loss, Trial
 from cluster.job import Job, StageBroken
-from cluster.ledger.receipts import Ledger
+from cluster.recorder import GRACE_SECONDS, Recorder, Tail, default_folder, read_tail, reap
 from cluster.session import Session
-from cluster.units import Unit, halve
+from cluster.units import Unit
 from cluster.window import Window, window_for
 from curate.errors import CurateError, Misconfigured, Unavailable
-from curate.reasons import Reason
 from curate.storage import open_store
 
-TRIES = 3  # of an item that stands alone
-NODE_LOSSES = 20  # of one unit; more says that the cluster, not the unit, is broken
+RECYCLE_UNITS = 500  # a worker is replaced after so many, whatever its libraries have kept by then
+SILENCE_SECONDS = 60.0  # without any unit settled: then overdue workers are looked for
+ANSWER_SECONDS = 30.0  # for a question to every node
 
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    unit: Unit
-    crashes: int = 0
-    losses: int = 0
+Answer = TypeVar("Answer")
 
 
 class RayTasks:
     """Runs each unit as one task on one CPU with the memory of its lane."""
 
-    def __init__(self, store_url: str, session: Session, events: EventLog | Silent | None = None) -> None:
+    def __init__(
+        self,
+        store_url: str,
+        session: Session,
+        events: EventLog | Silent | None = None,
+        drain: Drain | None = None,
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
         self.workers = session.workers
         self.memory = session.memory
         self._session = session
         self._store_url = open_store(store_url).url  # absolute: workers have folders of their own
         self._events = events or Silent()
+        self._drain = drain or Drain()
+        self._silence_seconds = silence_seconds
+        self._grace_seconds = grace_seconds
 
     def prepare(self, call: Callable[[], None]) -> None:
         self._session.prepare(call)
@@ -49,24 +59,27 @@ class RayTasks:
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         import ray
 
-        run = _Run(ray, job, self._store_url, self._events, window_for(self.workers, self._session.total_memory))
-        waiting: deque[_Trial] = deque()
-        fresh = (_Trial(self._check(unit)) for unit in units)
-        # Left early, nothing is cancelled: in Ray 2.60 a cancellation that meets the end of its task aborts the driver
-        # (ray-project/ray#54785). The end of the session kills what still runs; if the session goes on, what was
-        # submitted, a window at most, is settled unseen.
+        nodes = _Nodes(ray, self._session.logs, self._grace_seconds)
+        flight = _Flight(ray, job, self._store_url, window_for(self.workers, self._session.total_memory), nodes)
+        isolation = Isolation(job, self._store_url, self.memory, self._events, nodes.recall)
+        waiting: deque[Trial] = deque()
+        fresh = (Trial(self._check(unit)) for unit in units)
+        # Left early, nothing is cancelled: the end of the session kills what still runs; if the session goes on, what
+        # was submitted, a window at most, is settled unseen.
         while True:
-            _fill(run, waiting, fresh)
-            if not run.pending:
+            if not self._drain.is_asked:
+                _fill(flight, waiting, fresh)
+            if not flight.pending:
+                self._drain.check()
                 return
-            for trial, result in run.wait():
+            for trial, result in flight.wait(self._drain, self._silence_seconds):
                 if isinstance(result, UnitReport):
                     yield result
-                else:
-                    again, settled = run.after_loss(trial, result)
-                    waiting.extend(again)
-                    if settled is not None:
-                        yield settled
+                    continue
+                again, settled = isolation.after(trial, result)
+                waiting.extend(again)
+                if settled is not None:
+                    yield settled
 
     def _check(self, unit: Unit) -> Unit:
         if unit.memory > self.memory:  # Ray would wait for such a machine for ever
@@ -74,48 +87,57 @@ class RayTasks:
         return unit
 
 
-class _Run:
+class _Flight:
     """The tasks in flight of one job."""
 
-    def __init__(self, ray: Any, job: Job, store_url: str, events: EventLog | Silent, window: Window) -> None:
-        self.pending: dict[Any, _Trial] = {}
+    def __init__(self, ray: Any, job: Job, store_url: str, window: Window, nodes: _Nodes) -> None:
+        self.pending: dict[Any, Trial] = {}
         self.window = window
         self._ray = ray
         self._job = job
         self._job_ref = ray.put(job)  # once, not with every task
         self._store_url = store_url
-        self._events = events
-        self._ledger = Ledger(open_store(store_url), job.stage)
-        self._task = ray.remote(num_cpus=1, max_retries=0)(_attempt)
+        self._nodes = nodes
+        self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RECYCLE_UNITS)(_attempt)
         self._lanes: dict[int, Any] = {}
 
-    def submit(self, trial: _Trial) -> None:
+    def submit(self, trial: Trial) -> None:
         lane = trial.unit.memory
         if lane not in self._lanes:
             self._lanes[lane] = self._task.options(memory=lane, name=f"curate {self._job.stage}")
-        reference = self._lanes[lane].remote(self._job_ref, trial.unit, self._store_url)
+        reference = self._lanes[lane].remote(self._job_ref, trial.unit, self._store_url, self._nodes.logs)
         self.pending[reference] = trial
         self.window.enter(trial.unit)
 
-    def wait(self) -> Iterator[tuple[_Trial, UnitReport | Exception]]:
-        """What is ready: the unit with its report, or with the error that lost it."""
-        ready, _ = self._ray.wait(list(self.pending), num_returns=1, fetch_local=False)
+    def wait(self, drain: Drain, silence: float) -> Iterator[tuple[Trial, UnitReport | Loss]]:
+        """What is ready: the unit with its report, or with how it was lost. Raises ``Drained`` when the grace ends."""
+        ready: list[Any] = []
+        quiet = 0.0
+        while not ready:
+            left = drain.seconds_left
+            pause = min(1.0, silence) if left is None else min(1.0, left)
+            ready, _ = self._ray.wait(list(self.pending), num_returns=1, timeout=pause, fetch_local=False)
+            if not ready and left == 0:
+                drain.check()
+            quiet += pause
+            if not ready and quiet >= silence:
+                quiet = 0.0
+                self._nodes.reap()
         for reference in ready:
             trial = self.pending.pop(reference)
             self.window.leave(trial.unit)
             yield trial, self._fetch(reference)
 
-    def _fetch(self, reference: Any) -> UnitReport | Exception:
+    def _fetch(self, reference: Any) -> UnitReport | Loss:
         errors = self._ray.exceptions
         try:
             result = self._ray.get(reference)
-        except (
-            errors.WorkerCrashedError,
-            errors.OutOfMemoryError,
-            errors.NodeDiedError,
-            errors.ObjectLostError,
-        ) as lost:
-            return lost  # type: ignore[no-any-return]
+        except errors.OutOfMemoryError:
+            return Loss.OUT_OF_MEMORY
+        except errors.WorkerCrashedError:
+            return Loss.CRASHED
+        except (errors.NodeDiedError, errors.ObjectLostError):
+            return Loss.NODE_LOST
         except errors.RayTaskError as error:  # its text may hold that of any error: only the kind goes on
             raise StageBroken(f"stage {self._job.stage}: {type(error.cause).__name__} outside any item") from None
         except errors.RayError as error:
@@ -124,45 +146,77 @@ class _Run:
             raise result
         return result  # type: ignore[no-any-return]
 
-    def after_loss(self, trial: _Trial, error: Exception) -> tuple[list[_Trial], UnitReport | None]:
-        """What to try again, and the report if the unit is settled after all."""
-        errors = self._ray.exceptions
-        unit = trial.unit
-        kind = type(error).__name__
-        self._events.write("unit_lost", unit=unit.id, items=len(unit.items), error=kind)
-        receipt = self._ledger.find_settled(unit.id)
-        if receipt is not None:  # it died after it had published
-            return [], report(receipt, unit, seconds=0.0)
-        if isinstance(error, (errors.NodeDiedError, errors.ObjectLostError)):
-            if trial.losses >= NODE_LOSSES:
-                raise Unavailable(f"unit {unit.id} lost its node {NODE_LOSSES + 1} times")
-            return [replace(trial, losses=trial.losses + 1)], None
-        if len(unit.items) > 1:
-            return [_Trial(half) for half in halve(unit)], None
-        if trial.crashes + 1 < TRIES:
-            return [replace(trial, crashes=trial.crashes + 1)], None
-        detail = "out of memory" if isinstance(error, errors.OutOfMemoryError) else "the process ended"
-        self._events.write("item_quarantined", unit=unit.id, key=unit.items[0].key, error=kind)
-        return [], settle_without_work(
-            self._job, unit.items, Reason.WORKER_CRASHED, f"{detail}, {TRIES} times", self._store_url
-        )
+
+class _Nodes:
+    """Questions to every node of the cluster about the files of its workers, asked only after a loss or a silence."""
+
+    def __init__(self, ray: Any, logs: str | None, grace_seconds: float) -> None:
+        self.logs = logs
+        self._grace_seconds = grace_seconds
+        self._ray = ray
+
+    def recall(self, unit_id: str) -> Tail:
+        """The last words on a unit, from the node that has any."""
+        found = [tail for tail in self._ask(_recall, unit_id) if tail.lines]
+        return found[0] if found else Tail()
+
+    def reap(self) -> None:
+        """Kill what is overdue and did not hear its timer."""
+        self._ask(_reap, self._grace_seconds)
+
+    def _ask(self, question: Callable[..., Answer], *arguments: Any) -> list[Answer]:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        task = self._ray.remote(num_cpus=0, max_retries=0)(question)
+        asked = [
+            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                self.logs, *arguments
+            )
+            for node in self._ray.nodes()
+            if node["Alive"]
+        ]
+        ready, _ = self._ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
+        answers: list[Answer] = []
+        for reference in ready:
+            try:
+                answers.append(self._ray.get(reference))
+            except self._ray.exceptions.RayError:  # that node is gone, or its folder cannot be read: it knows nothing
+                continue
+        return answers
 
 
-def _fill(run: _Run, waiting: deque[_Trial], fresh: Iterator[_Trial]) -> None:
+def _fill(flight: _Flight, waiting: deque[Trial], fresh: Iterator[Trial]) -> None:
     while True:
         if not waiting:
             following = next(fresh, None)
             if following is None:
                 return
             waiting.append(following)
-        if not run.window.has_room(waiting[0].unit):
+        if not flight.window.has_room(waiting[0].unit):
             return
-        run.submit(waiting.popleft())
+        flight.submit(waiting.popleft())
 
 
-def _attempt(job: Job, unit: Unit, store_url: str) -> UnitReport | CurateError:
+_recorders: dict[str | None, Recorder] = {}
+
+
+def _attempt(job: Job, unit: Unit, store_url: str, logs: str | None) -> UnitReport | CurateError:
     """In the worker. Errors that stop the run are returned: raised, they would bring the text of a traceback."""
+    if logs not in _recorders:
+        _recorders[logs] = Recorder(_folder(logs))
     try:
-        return attempt(job, unit, store_url)
+        return attempt(job, unit, store_url, recorder=_recorders[logs])
     except CurateError as error:
         return error.with_traceback(None)
+
+
+def _recall(logs: str | None, unit_id: str) -> Tail:
+    return read_tail(_folder(logs), unit_id)
+
+
+def _reap(logs: str | None, grace_seconds: float) -> int:
+    return reap(_folder(logs), grace=grace_seconds)
+
+
+def _folder(logs: str | None) -> Path:
+    return default_folder() if logs is None else Path(logs)

@@ -5,8 +5,10 @@ Workers import this module by name, so it must stay importable from the reposito
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -28,9 +30,17 @@ def make_item(key: str, *, cost: int = 10, memory: int = 100) -> Item:
     return Item(key, hashlib.sha256(key.encode()).hexdigest(), cost, memory)
 
 
-def make_job(store: Path | str, *, stage: str = "work", **config: Json) -> Job:
+def make_job(store: Path | str, *, stage: str = "work", least_seconds: float = 60.0, **config: Json) -> Job:
     """A job whose items do what their keys say, writing below ``volumes/`` of the store."""
-    return Job(stage, 1, open_scripted, {"store": str(store), **config}, parameters="p" * 64, libraries=("numpy",))
+    return Job(
+        stage,
+        1,
+        open_scripted,
+        {"store": str(store), **config},
+        parameters="p" * 64,
+        libraries=("numpy",),
+        least_seconds=least_seconds,
+    )
 
 
 def open_scripted(config: Mapping[str, Json]) -> Callable[[Item], Done]:
@@ -66,6 +76,18 @@ def open_scripted(config: Mapping[str, Json]) -> Callable[[Item], Done]:
             os.kill(os.getpid(), signal.SIGKILL)
         if action == "kill-once" and mark(item) == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+        if action == "segfault":
+            mark(item)
+            ctypes.string_at(0)
+        if action == "hang":
+            mark(item)
+            time.sleep(3600)
+        if action == "spin":  # in C, without letting go of the interpreter
+            mark(item)
+            re.match(r"(a+)+$", "a" * 64 + "b")
+        if action == "freeze":  # no timer is heard
+            mark(item)
+            os.kill(os.getpid(), signal.SIGSTOP)
         if action == "slow":
             time.sleep(float(str(config.get("seconds", "0.2"))))
         return publish(item)

@@ -58,6 +58,7 @@ _NEXT: Mapping[Reason, str] = MappingProxyType(
         Reason.UNEXPECTED_ERROR: _BUG,
         Reason.STORAGE_UNAVAILABLE: "Check the disk or the network drive, then run again: these are tried again.",
         Reason.WORKER_CRASHED: _BUG,
+        Reason.TIMED_OUT: _BUG,
     }
 )
 

@@ -104,7 +104,9 @@ def main() -> None:
             bare, ours = measure(session, opener, options.units, options.rounds)
             print(f"{name}, {options.units} units, {session.workers} workers")
             print(f"  bare ray.wait window   {1000 * bare / options.units:7.3f} ms a unit")
-            print(f"  the runtime            {1000 * ours / options.units:7.3f} ms a unit   {ours / bare:.2f} x", end="")
+            print(
+                f"  the runtime            {1000 * ours / options.units:7.3f} ms a unit   {ours / bare:.2f} x", end=""
+            )
             print(f"   at most {AT_MOST} wanted" if opener is open_empty else "", flush=True)
 
 
