@@ -8,6 +8,7 @@ import resource
 from pathlib import Path
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 USABLE = 0.8  # of the machine; the rest is for the system, Ray's own processes and the page cache
 _MEBIBYTE = 1 << 20
 
@@ -33,6 +34,16 @@ def lanes_for(memory: int, workers: int) -> tuple[int, ...]:
     """
     share = max(memory // max(workers, 1), 1)
     return tuple(sorted({max(share // 2, 1), share, min(2 * share, memory), memory}))
+
+
+def count_memory_kills() -> int:
+    """Processes of this container that the kernel has killed for their memory; 0 where it does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in CGROUP_EVENTS.read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
 
 
 def reset_peak() -> None:

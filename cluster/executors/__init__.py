@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from cluster.attempt import UnitReport
+from cluster.drain import Drain
 from cluster.events import EventLog, Silent
 from cluster.executors.inline import Inline
 from cluster.job import Job
@@ -40,24 +41,35 @@ def open_executor(
     address: str | None = None,
     workers: int | None = None,
     events: EventLog | Silent | None = None,
+    drain: Drain | None = None,
 ) -> Iterator[Executor]:
-    """Start an executor by name, "inline" or "ray", and stop it at the end.
+    """Start an executor by name, "inline", "processes" or "ray", and stop it at the end.
 
-    ``address`` and ``workers`` are those of ``cluster.session.start``. Raises ``Misconfigured`` for another name, and
-    for an address or several workers asked of "inline".
+    ``address`` and ``workers`` are those of ``cluster.session.start``. While it is open, SIGTERM and SIGUSR1 ask
+    ``drain``. Raises ``Misconfigured`` for another name, for an address that is not for Ray, and for several workers
+    asked of "inline".
     """
+    drain = drain or Drain()
+    if kind != "ray" and address is not None:
+        raise Misconfigured(f"the executor '{kind}' works on this machine alone and has no address")
     if kind == "inline":
-        if address is not None or workers not in (None, 1):
-            raise Misconfigured("the inline executor has one worker and no address")
-        yield Inline(store_url)
+        if workers not in (None, 1):
+            raise Misconfigured("the inline executor has one worker")
+        with drain.on_signals():
+            yield Inline(store_url, drain)
+    elif kind == "processes":
+        from cluster.executors.processes import start_processes
+
+        with start_processes(store_url, workers, events, drain) as processes, drain.on_signals():
+            yield processes
     elif kind == "ray":
         from cluster.executors.ray_tasks import RayTasks  # Ray takes a second to import; inline runs do without
         from cluster.session import start
 
-        with start(address, workers) as session:
-            yield RayTasks(store_url, session, events)
+        with start(address, workers) as session, drain.on_signals():
+            yield RayTasks(store_url, session, events, drain)
     else:
-        raise Misconfigured(f"executor: expected 'inline' or 'ray', got '{kind}'")
+        raise Misconfigured(f"executor: expected 'inline', 'processes' or 'ray', got '{kind}'")
 
 
 __all__ = ["Executor", "Inline", "open_executor"]

@@ -1,10 +1,11 @@
-"""Units one after another in this process: for small runs, debugging and array jobs."""
+"""Units one after another in this process: for small runs and debugging. What crashes it crashes the run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
 from cluster.attempt import UnitReport, attempt
+from cluster.drain import Drain
 from cluster.job import Job, forget_opened
 from cluster.memory import usable_memory
 from cluster.units import Unit
@@ -13,10 +14,11 @@ from cluster.units import Unit
 class Inline:
     """The simplest executor; the others must give the same receipts."""
 
-    def __init__(self, store_url: str) -> None:
+    def __init__(self, store_url: str, drain: Drain | None = None) -> None:
         self.workers = 1
         self.memory = usable_memory()
         self._store_url = store_url
+        self._drain = drain or Drain()
 
     def prepare(self, call: Callable[[], None]) -> None:
         call()
@@ -24,6 +26,7 @@ class Inline:
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         try:
             for unit in units:
+                self._drain.check()
                 yield attempt(job, unit, self._store_url)
         finally:
             forget_opened()

@@ -7,7 +7,7 @@ used: in Ray 2.60 a cancellation that meets the end of its task aborts the drive
 
 from __future__ import annotations
 
-from collections import deque
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from cluster.attempt import UnitReport, attempt
 from cluster.drain import Drain
 from cluster.events import EventLog, Silent
+from cluster.executors.loop import settle
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.job import Job, StageBroken
 from cluster.recorder import GRACE_SECONDS, Recorder, Tail, default_folder, read_tail, reap
@@ -60,26 +61,12 @@ class RayTasks:
         import ray
 
         nodes = _Nodes(ray, self._session.logs, self._grace_seconds)
-        flight = _Flight(ray, job, self._store_url, window_for(self.workers, self._session.total_memory), nodes)
+        window = window_for(self.workers, self._session.total_memory)
+        tasks = _Tasks(ray, job, self._store_url, window, nodes, self._silence_seconds)
         isolation = Isolation(job, self._store_url, self.memory, self._events, nodes.recall)
-        waiting: deque[Trial] = deque()
-        fresh = (Trial(self._check(unit)) for unit in units)
         # Left early, nothing is cancelled: the end of the session kills what still runs; if the session goes on, what
         # was submitted, a window at most, is settled unseen.
-        while True:
-            if not self._drain.is_asked:
-                _fill(flight, waiting, fresh)
-            if not flight.pending:
-                self._drain.check()
-                return
-            for trial, result in flight.wait(self._drain, self._silence_seconds):
-                if isinstance(result, UnitReport):
-                    yield result
-                    continue
-                again, settled = isolation.after(trial, result)
-                waiting.extend(again)
-                if settled is not None:
-                    yield settled
+        return settle(tasks, map(self._check, units), isolation, self._drain)
 
     def _check(self, unit: Unit) -> Unit:
         if unit.memory > self.memory:  # Ray would wait for such a machine for ever
@@ -87,45 +74,50 @@ class RayTasks:
         return unit
 
 
-class _Flight:
+class _Tasks:
     """The tasks in flight of one job."""
 
-    def __init__(self, ray: Any, job: Job, store_url: str, window: Window, nodes: _Nodes) -> None:
-        self.pending: dict[Any, Trial] = {}
-        self.window = window
+    def __init__(
+        self, ray: Any, job: Job, store_url: str, window: Window, nodes: _Nodes, silence_seconds: float
+    ) -> None:
+        self._pending: dict[Any, Trial] = {}
+        self._window = window
         self._ray = ray
         self._job = job
         self._job_ref = ray.put(job)  # once, not with every task
         self._store_url = store_url
         self._nodes = nodes
+        self._silence_seconds = silence_seconds
+        self._heard = time.monotonic()
         self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RECYCLE_UNITS)(_attempt)
         self._lanes: dict[int, Any] = {}
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._pending)
+
+    def has_room(self, unit: Unit) -> bool:
+        return self._window.has_room(unit)
 
     def submit(self, trial: Trial) -> None:
         lane = trial.unit.memory
         if lane not in self._lanes:
             self._lanes[lane] = self._task.options(memory=lane, name=f"curate {self._job.stage}")
         reference = self._lanes[lane].remote(self._job_ref, trial.unit, self._store_url, self._nodes.logs)
-        self.pending[reference] = trial
-        self.window.enter(trial.unit)
+        self._pending[reference] = trial
+        self._window.enter(trial.unit)
 
-    def wait(self, drain: Drain, silence: float) -> Iterator[tuple[Trial, UnitReport | Loss]]:
-        """What is ready: the unit with its report, or with how it was lost. Raises ``Drained`` when the grace ends."""
-        ready: list[Any] = []
-        quiet = 0.0
-        while not ready:
-            left = drain.seconds_left
-            pause = min(1.0, silence) if left is None else min(1.0, left)
-            ready, _ = self._ray.wait(list(self.pending), num_returns=1, timeout=pause, fetch_local=False)
-            if not ready and left == 0:
-                drain.check()
-            quiet += pause
-            if not ready and quiet >= silence:
-                quiet = 0.0
-                self._nodes.reap()
+    def wait(self, seconds: float) -> Iterator[tuple[Trial, UnitReport | Loss]]:
+        ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=seconds, fetch_local=False)
+        now = time.monotonic()
+        if ready:
+            self._heard = now
+        elif now - self._heard >= self._silence_seconds:
+            self._nodes.reap()
+            self._heard = time.monotonic()
         for reference in ready:
-            trial = self.pending.pop(reference)
-            self.window.leave(trial.unit)
+            trial = self._pending.pop(reference)
+            self._window.leave(trial.unit)
             yield trial, self._fetch(reference)
 
     def _fetch(self, reference: Any) -> UnitReport | Loss:
@@ -183,18 +175,6 @@ class _Nodes:
             except self._ray.exceptions.RayError:  # that node is gone, or its folder cannot be read: it knows nothing
                 continue
         return answers
-
-
-def _fill(flight: _Flight, waiting: deque[Trial], fresh: Iterator[Trial]) -> None:
-    while True:
-        if not waiting:
-            following = next(fresh, None)
-            if following is None:
-                return
-            waiting.append(following)
-        if not flight.window.has_room(waiting[0].unit):
-            return
-        flight.submit(waiting.popleft())
 
 
 _recorders: dict[str | None, Recorder] = {}

@@ -1,0 +1,63 @@
+"""The loop of executors that work elsewhere: keep the workers fed, take what is settled, deal with what is lost."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from cluster.attempt import UnitReport
+from cluster.drain import Drain
+from cluster.isolation import Isolation, Loss, Trial
+from cluster.units import Unit
+
+
+class Transport(Protocol):
+    """How units get to workers and reports come back."""
+
+    @property
+    def in_flight(self) -> int:
+        """Units submitted and not back."""
+
+    def has_room(self, unit: Unit) -> bool:
+        """Whether the unit may be submitted now; true when nothing is in flight."""
+
+    def submit(self, trial: Trial) -> None:
+        """Send a unit off."""
+
+    def wait(self, seconds: float) -> Iterable[tuple[Trial, UnitReport | Loss]]:
+        """What came back, after ``seconds`` at the latest: the unit with its report, or with how it was lost."""
+
+
+def settle(transport: Transport, units: Iterable[Unit], isolation: Isolation, drain: Drain) -> Iterator[UnitReport]:
+    """Settle every unit. Raises ``Drained`` once somebody asked and what was in flight is back, or the grace is over;
+    and what ``isolation`` and the transport raise."""
+    waiting: deque[Trial] = deque()
+    fresh = (Trial(unit) for unit in units)
+    while True:
+        if not drain.is_asked:
+            _fill(transport, waiting, fresh)
+        if not transport.in_flight or drain.seconds_left == 0:
+            drain.check()
+            return
+        pause = 1.0 if drain.seconds_left is None else min(1.0, drain.seconds_left)
+        for trial, result in transport.wait(pause):
+            if isinstance(result, UnitReport):
+                yield result
+                continue
+            again, settled = isolation.after(trial, result)
+            waiting.extend(again)
+            if settled is not None:
+                yield settled
+
+
+def _fill(transport: Transport, waiting: deque[Trial], fresh: Iterator[Trial]) -> None:
+    while True:
+        if not waiting:
+            following = next(fresh, None)
+            if following is None:
+                return
+            waiting.append(following)
+        if not transport.has_room(waiting[0].unit):
+            return
+        transport.submit(waiting.popleft())
