@@ -88,6 +88,9 @@ def open_scripted(config: Mapping[str, Json]) -> Callable[[Item], Done]:
         if action == "freeze":  # no timer is heard
             mark(item)
             os.kill(os.getpid(), signal.SIGSTOP)
+        if action == "once":
+            mark(item)
+            time.sleep(float(str(config.get("seconds", "0"))))
         if action == "slow":
             time.sleep(float(str(config.get("seconds", "0.2"))))
         return publish(item)
