@@ -9,13 +9,13 @@ from cluster.outcomes import Output
 from curate.deid.leaks import Leak
 from curate.errors import Quarantined
 from curate.reasons import Reason
-from curate.storage import LocalStore, sha256_bytes
+from curate.storage import Store, sha256_bytes
 
 
-def publish(store: LocalStore, key: str, content: bytes) -> Output:
+def publish(store: Store, key: str, content: bytes) -> Output:
     """Publish and read back: what a receipt names is in the store with these bytes.
 
-    Raises Quarantined(VERIFICATION_FAILED) when it is not, and as ``LocalStore.put_new`` does.
+    Raises Quarantined(VERIFICATION_FAILED) when it is not, and as ``Store.put_new`` does.
     """
     store.put_new(key, content)
     written = store.get(key)

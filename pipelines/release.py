@@ -33,7 +33,7 @@ def release(spec: Spec, workspace: Workspace, progress: BuildProgress | None = N
     )
     return build_release(
         workspace.store,
-        Path(workspace.store.url, FOLDER),
+        f"{workspace.store.url}/{FOLDER}",
         description=described,
         deidentification=state(workspace.profile, workspace.pseudonyms, workspace.site_profiles, workspace.decisions),
         manifests=manifests,

@@ -139,7 +139,7 @@ class Builder:
         def sort(damaged: Damaged) -> SortedSeries:
             return sort_series(rows, self.parameters["sorting"], damaged)
 
-        with SourceReader(self.limits, indexes=Path(self.workspace.private.url, "indexes")) as reader:
+        with SourceReader(self.limits, indexes=f"{self.workspace.private.url}/indexes") as reader:
 
             def decode(row: Row, frames: Sequence[int]) -> list[DecodedSlice]:
                 key, site, source = str(row["instance_key"]), str(row["site"]), sources[row["file_key"]]
@@ -199,7 +199,7 @@ class Builder:
         for normalised in volumes:
             volume, labels = normalised.volume, normalised.labels
             uri = f"volumes/{folder}/{volume.stack.index}.zarr"
-            url = str(store.path(uri))
+            url = f"{store.url}/{uri}"
             written = write_volume(
                 url,
                 volume.array,

@@ -37,8 +37,8 @@ def release(spec: SpecFile) -> None:
     with counting("copying") as count:
         summary = freeze(read, open_workspace(read), progress=count)
     state = "was frozen before, with the same content" if summary.was_frozen else "frozen"
-    console.print(f"{summary.path} {state}: {summary.files} files, {in_bytes(summary.size_bytes)}")
-    console.print(f"answer key, not to be published: {summary.private_path}")
+    console.print(f"{summary.url} {state}: {summary.files} files, {in_bytes(summary.size_bytes)}")
+    console.print(f"answer key, not to be published: {summary.private_url}")
     console.print(f"digest {summary.digest}")
 
 

@@ -46,9 +46,9 @@ _REFUSALS = {
 class FaultProxy:
     """A context manager: listens on a free port of the loopback interface while it is open.
 
-    ``upstream``: the server's URL. ``share``: of requests that suffer a fault, 0 to 1. ``faults``: which. ``slow_seconds``:
-    how late a late answer is. ``url``: where to send requests. ``struck``: how often each fault happened; ``requests``: how
-    often each method was used. ``share`` and ``faults`` may be changed while it runs.
+    ``upstream``: the server's URL. ``share``: of requests that suffer a fault, 0 to 1. ``faults``: which.
+    ``slow_seconds``: how late a late answer is. ``url``: where to send requests. ``struck``: how often each fault
+    happened; ``requests``: how often each method was used. ``share`` and ``faults`` may be changed while it runs.
     """
 
     def __init__(
@@ -179,5 +179,5 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET: Callable[[], None]
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the standard library gives it
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

@@ -1,4 +1,4 @@
-"""Objects appear whole or not at all, and once."""
+"""A store in a folder: objects appear whole or not at all, and once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import Misconfigured, Unavailable
-from curate.storage import LocalStore, open_store, sha256_bytes, sha256_file
+from curate.errors import Unavailable
+from curate.storage import open_store, sha256_bytes, sha256_file
 
 
 def test_an_object_is_created_once_and_never_replaced(tmp_path: Path) -> None:
@@ -66,11 +66,6 @@ def test_an_io_failure_says_what_failed_without_the_path(tmp_path: Path) -> None
         open_store(tmp_path / "Doe^Jane").put_new("x", b"1")
     assert "Doe" not in str(caught.value)
     assert "cannot write" in str(caught.value)
-
-
-def test_an_unknown_scheme_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="gopher"):
-        open_store("gopher://bucket/store")
 
 
 def test_the_private_zone_is_for_its_owner_alone(tmp_path: Path) -> None:
