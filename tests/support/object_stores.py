@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,15 +22,18 @@ BUCKET = "curated"
 
 @contextlib.contextmanager
 def moto_server() -> Iterator[str]:
-    """The URL of a new server in this process, with one empty bucket, ``BUCKET``."""
+    """The URL of a new server in this process, with one bucket, ``BUCKET``.
+
+    All servers of a process share what they hold, so a test takes a prefix of its own.
+    """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
         url = f"http://{host}:{port}"
-        _ask(f"{url}/moto-api/reset", "POST")  # what another server of this process was told
-        _ask(f"{url}/{BUCKET}", "PUT")
+        with contextlib.suppress(urllib.error.HTTPError):  # another server of this process has made it
+            urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=30).close()
         yield url
     finally:
         server.stop()
@@ -65,10 +69,6 @@ def point_at(url: str, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AWS_REGION", "us-east-1")
     environment.setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTEST")
     environment.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-no-text-may-repeat")
-
-
-def _ask(url: str, method: str) -> None:
-    urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10).close()
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
