@@ -108,7 +108,7 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
         instances: list[dict[str, Any]] = []
         files: list[dict[str, Any]] = []
         headers: list[dict[str, Any]] = []
-        with SourceReader(limits, indexes=Path(workspace.private.url, "indexes")) as reader:
+        with SourceReader(limits, indexes=f"{workspace.private.url}/indexes") as reader:
             for row, keyed, header_bytes in read_keyed(reader, listed, layouts, workspace):
                 if keyed["reason"] is None:
                     instances.append(keyed)

@@ -36,7 +36,7 @@ from curate.errors import Misconfigured, Rejected
 from curate.identity import Json, canonical_json, digest_json, fingerprint
 from curate.manifests import read_table, sort_rows, table_bytes
 from curate.reasons import REASONS, Reason
-from curate.storage import LocalStore, sha256_file
+from curate.storage import Store, sha256_bytes
 from pipelines.catalogue import LISTING, PROCESS_MEMORY, file_ref, listed_row
 from pipelines.known import IDENTIFIERS, identifiers_bytes
 from pipelines.plan import cut, lane_bytes, without_settled
@@ -161,7 +161,7 @@ def open_deidentifier(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     workspace = restore_workspace(description)
     table = read_table(workspace.private, str(config["listing"]))
     numbers = {key: number for number, key in enumerate(table["file_key"].to_pylist())}
-    reader = SourceReader(Limits(), indexes=Path(workspace.private.url, "indexes"))
+    reader = SourceReader(Limits(), indexes=f"{workspace.private.url}/indexes")
     if workspace.profile.has(CLEAN_PIXELS):
         warm_up()  # what decodes, not on the first item's time
     return Deidentifier(workspace, str(config["site"]), table, numbers, reader).work
@@ -302,12 +302,16 @@ def _items(job: Job, listing: pa.Table, workspace: Workspace) -> Iterator[Item]:
         yield Item(row["file_key"], mark, cost=size, memory=PROCESS_MEMORY + _MEMORY_OF_A_FILE * size)
 
 
-def _still_holds(store: LocalStore, outcome: ItemOutcome) -> bool:
+def _still_holds(store: Store, outcome: ItemOutcome) -> bool:
     """Whether everything that the receipt names is there with these bytes."""
-    damaged = False
-    for output in outcome.outputs:
-        path = store.path(output.key)
-        if not path.is_file() or sha256_file(path) != output.sha256:
-            path.unlink(missing_ok=True)
-            damaged = True
+    damaged = [output.key for output in outcome.outputs if _digest(store, output.key) != output.sha256]
+    for key in damaged:
+        store.delete(key)
     return not damaged
+
+
+def _digest(store: Store, key: str) -> str | None:
+    try:
+        return sha256_bytes(store.get(key))
+    except FileNotFoundError:
+        return None

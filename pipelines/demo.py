@@ -20,7 +20,7 @@ from pipelines.spec import Task, read_spec
 from pipelines.train import TrainResult
 from pipelines.training import train_spec
 from pipelines.watch import Watch
-from pipelines.workspace import open_workspace
+from pipelines.workspace import open_workspace, prove_zones
 
 SITES, STUDIES, MATRIX, SEED = 4, 16, 96, 2026
 
@@ -64,6 +64,7 @@ def show(folder: Path, task: Task, session: Session, watch: Watch, say: Say) -> 
     spec_file.write_text(resources.files("pipelines.specs").joinpath(f"demo-{task}.toml").read_text("utf-8"), "utf-8")
     spec = read_spec(spec_file)
     workspace = open_workspace(spec)
+    prove_zones(workspace)
     with EventLog(workspace.store) as events:
         stages = Watch(watch.console, events)
         began = time.monotonic()

@@ -29,7 +29,7 @@ from curate.manifests import read_table, sort_rows, table_bytes
 from curate.manifests.schemas import FILE_AUDIT
 from curate.reasons import Reason
 from curate.release.description import CODE_VERSION
-from curate.storage import LocalStore, open_store
+from curate.storage import LocalStore, Store
 from curate.storage.store import unavailable
 from pipelines.deidentify import AUDIT, IMAGES, REPORTS, Plan
 from pipelines.known import IDENTIFIER, IDENTIFIERS
@@ -51,13 +51,12 @@ class HandedOver:
 
 def hand_over(plan: Plan, outcomes: Sequence[ItemOutcome]) -> HandedOver:
     """Make the output of what the receipts say. An earlier report is taken away first: it tells of another output."""
-    out = open_store(plan.request.out)
+    out, work = LocalStore(plan.request.out), _in_folder(plan.workspace.store)
     for name in (*REPORTS, AUDIT):
         out.path(name).unlink(missing_ok=True)
     settled = settle_copies(outcomes)
     done = [outcome for outcome in settled if outcome.status is Status.DONE]
     wanted = {f"{IMAGES}/{outcome.record['place']}.dcm": outcome.outputs[0].key for outcome in done}
-    work = plan.workspace.store
     removed = _remove_others(out, IMAGES, wanted)
     changes = [_link(work.path(key), out.path(name)) for name, key in sorted(wanted.items())]
     _remove_others(work, "objects", {output.key for outcome in outcomes for output in outcome.outputs})
@@ -72,8 +71,9 @@ def hand_over(plan: Plan, outcomes: Sequence[ItemOutcome]) -> HandedOver:
 @contextmanager
 def alone(plan: Plan) -> Iterator[None]:
     """Nobody else works on the same output meanwhile. Raises Misconfigured when somebody does."""
-    plan.workspace.private.put_new("lock", b"")
-    with plan.workspace.private.path("lock").open("rb") as stream:
+    private = _in_folder(plan.workspace.private)
+    private.put_new("lock", b"")
+    with private.path("lock").open("rb") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -99,6 +99,11 @@ def _settle_copy(outcome: ItemOutcome, copies: Mapping[str, Sequence[ItemOutcome
     else:
         return outcome
     return replace(outcome, status=status, reason=reason, outputs=(), record={})
+
+
+def _in_folder(store: Store) -> LocalStore:
+    assert isinstance(store, LocalStore)  # as ``Request.describe`` says: both lie beside the output
+    return store
 
 
 def _link(source: Path, target: Path) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from curate.deid import Identifier
 from curate.manifests import read_table, table_bytes
-from curate.storage import LocalStore
+from curate.storage import Store
 
 IDENTIFIERS = "identifiers"  # folder of the private zone
 IDENTIFIER = pa.schema([("kind", pa.string()), ("value", pa.string())])
@@ -21,7 +21,7 @@ def identifiers_bytes(identifiers: Iterable[Identifier]) -> bytes:
     return table_bytes(pa.Table.from_pylist(rows, schema=IDENTIFIER))
 
 
-def read_identifiers(private: LocalStore) -> Iterator[Identifier]:
+def read_identifiers(private: Store) -> Iterator[Identifier]:
     """Every identifier that any run met and removed."""
     for key in private.list(IDENTIFIERS):
         for row in read_table(private, key).to_pylist():

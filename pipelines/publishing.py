@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from cluster.outcomes import Output
 from curate.deid.leaks import Leak
 from curate.errors import Quarantined
 from curate.reasons import Reason
-from curate.storage import LocalStore, sha256_bytes
+from curate.storage import Store, is_url, sha256_bytes
+
+_REQUESTS = 8  # at a time
 
 
-def publish(store: LocalStore, key: str, content: bytes) -> Output:
+def publish(store: Store, key: str, content: bytes) -> Output:
     """Publish and read back: what a receipt names is in the store with these bytes.
 
-    Raises Quarantined(VERIFICATION_FAILED) when it is not, and as ``LocalStore.put_new`` does.
+    Raises Quarantined(VERIFICATION_FAILED) when it is not, and as ``Store.put_new`` does.
     """
     store.put_new(key, content)
     written = store.get(key)
     if written != content:
         raise Quarantined(Reason.VERIFICATION_FAILED, "a written object reads back with other bytes")
     return Output(key, sha256_bytes(written), len(written))
+
+
+def publish_all(store: Store, contents: Mapping[str, bytes]) -> dict[str, Output]:
+    """``publish`` each by its key; into a bucket several at a time, since each waits for two answers over a network."""
+    if not is_url(store.url):
+        return {key: publish(store, key, content) for key, content in contents.items()}
+    with ThreadPoolExecutor(_REQUESTS) as threads:
+        written = threads.map(lambda key: publish(store, key, contents[key]), contents)
+        return dict(zip(contents, written, strict=True))
 
 
 def refuse_leaks(leaks: Iterable[Leak]) -> None:

@@ -8,7 +8,8 @@ from curate.errors import Misconfigured
 from curate.release import Finding, ReleaseDescription, ReleaseSummary, build_release, state, verify_release
 from curate.release.build import Progress as BuildProgress
 from curate.release.verify import Progress as VerifyProgress
-from curate.storage import open_store
+from curate.storage import is_url, open_store
+from curate.storage.opening import as_path
 from pipelines.join import read_manifests
 from pipelines.known import read_identifiers
 from pipelines.spec import Spec, private_zone_of
@@ -33,7 +34,7 @@ def release(spec: Spec, workspace: Workspace, progress: BuildProgress | None = N
     )
     return build_release(
         workspace.store,
-        Path(workspace.store.url, FOLDER),
+        f"{workspace.store.url}/{FOLDER}",
         description=described,
         deidentification=state(workspace.profile, workspace.pseudonyms, workspace.site_profiles, workspace.decisions),
         manifests=manifests,
@@ -43,17 +44,18 @@ def release(spec: Spec, workspace: Workspace, progress: BuildProgress | None = N
 
 
 def verify(
-    folder: Path, *, private: Path | None, digest: str | None = None, progress: VerifyProgress | None = None
+    place: Path | str, *, private: Path | str | None, digest: str | None = None, progress: VerifyProgress | None = None
 ) -> tuple[list[Finding], int | None]:
     """What is wrong with a release, and how many known identifiers were searched for (None: none are known here).
 
-    ``private``: the private zone; by default the one beside the store that holds the release, if it is there.
+    ``place``: a folder or URL. ``private``: the private zone; by default the one beside the store that holds the
+    release, if it is there, and of a release in a bucket none.
     """
-    zone = private or _zone_beside(folder)
-    if private is not None and not private.is_dir():
+    zone = private or (None if is_url(place) else _zone_beside(as_path(place)))
+    if private is not None and not is_url(private) and not as_path(private).is_dir():
         raise Misconfigured(f"{private}: there is no private zone")
     known = None if zone is None else frozenset(read_identifiers(open_store(zone, mode=PRIVATE_MODE)))
-    findings = verify_release(folder, identifiers=known, digest=digest, progress=progress)
+    findings = verify_release(place, identifiers=known, digest=digest, progress=progress)
     return findings, None if known is None else len(known)
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from curate.deid import Profile, load_profile
 from curate.errors import Misconfigured
+from curate.storage import is_url, lies_within, plain_url
 
 Task = Literal["cervical", "lumbar"]
 MODALITY: dict[str, str] = {"cervical": "CT", "lumbar": "MR"}
@@ -32,12 +33,23 @@ def _relative_to_sources(value: object, info: ValidationInfo) -> object:
     return _below("sources", value, info)
 
 
+def _place(value: object, info: ValidationInfo) -> object:
+    """A folder relative to the spec, or the URL of a place in an object store."""
+    if not (isinstance(value, str) and is_url(value)):
+        return _relative_to_spec(value, info)
+    try:
+        return plain_url(value)
+    except Misconfigured as error:
+        raise ValueError(str(error)) from None
+
+
 def _spacing(value: object) -> object:
     return None if value == "source" else value
 
 
 SpecPath = Annotated[Path, BeforeValidator(_relative_to_spec)]
 SourcePath = Annotated[Path, BeforeValidator(_relative_to_sources)]
+Place = Annotated[Path | str, BeforeValidator(_place)]  # a str is a URL
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Overrides = dict[str, Literal["keep", "clean", "empty", "remove"]]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -158,8 +170,8 @@ class Runtime(Section):
 class _Spec(Section):
     name: Name
     folder: SpecPath | None = None  # where relative archives and label files start; by default beside the spec
-    store: SpecPath
-    private: SpecPath | None = None
+    store: Place
+    private: Place | None = None
     sites: tuple[Site, ...] = Field(min_length=1)
     deid: Deid
     volumes: Volumes
@@ -176,8 +188,8 @@ class _Spec(Section):
         return profile.with_overrides(own)
 
     @property
-    def private_zone(self) -> Path:
-        """The folder for what identifies: by default beside the store."""
+    def private_zone(self) -> Path | str:
+        """The place for what identifies: by default a folder beside the store or, for a store in a bucket, the spec."""
         return self.private or private_zone_of(self.store)
 
     @model_validator(mode="after")
@@ -199,12 +211,12 @@ class _Spec(Section):
     @model_validator(mode="after")
     def _zones_are_apart(self) -> Self:
         """Else a run would curate its own output, or publish the private zone with the store."""
-        zones = {"store": self.store.resolve(), "private": self.private_zone.resolve()}
+        zones: dict[str, Path | str] = {"store": self.store, "private": self.private_zone}
         for number, site in enumerate(self.sites):
-            zones |= {f"sites.{number}.archives.{n}": path.resolve() for n, path in enumerate(site.archives)}
+            zones |= {f"sites.{number}.archives.{n}": path for n, path in enumerate(site.archives)}
         for name in ("store", "private"):
-            for other, path in zones.items():
-                if other != name and (zones[name].is_relative_to(path) or path.is_relative_to(zones[name])):
+            for other, place in zones.items():
+                if other != name and (lies_within(zones[name], place) or lies_within(place, zones[name])):
                     raise ValueError(f"{name} and {other} lie one inside the other; keep them apart")
         return self
 
@@ -227,9 +239,12 @@ Spec = CervicalSpec | LumbarSpec
 _MODELS: dict[str, type[CervicalSpec] | type[LumbarSpec]] = {"cervical": CervicalSpec, "lumbar": LumbarSpec}
 
 
-def private_zone_of(store: Path) -> Path:
-    """Where the private zone of a store lies unless the spec says otherwise."""
-    return store.with_name(store.name + ".private")
+def private_zone_of(store: Path | str) -> Path:
+    """Where the private zone of a store lies unless the spec says otherwise: a folder beside the store; of a store in a
+    bucket, a relative one. It is never put into a bucket that nobody named for it."""
+    if is_url(store):
+        return Path(str(store).rstrip("/").rpartition("/")[2] + ".private")
+    return Path(store).with_name(Path(store).name + ".private")
 
 
 def read_spec(path: Path) -> Spec:
@@ -252,7 +267,7 @@ def parse_spec(content: dict[str, Any], *, folder: Path) -> Spec:
         raise Misconfigured(f"task: expected {' or '.join(map(repr, _MODELS))}, got {task!r}")
     try:
         bases = {"spec": folder, "sources": folder / Path(str(content.get("folder", ""))).expanduser()}
-        return _MODELS[task].model_validate(_with_key_path(content, folder), context=bases)
+        return _MODELS[task].model_validate(_with_private_zone(_with_key_path(content, folder)), context=bases)
     except ValidationError as error:
         raise Misconfigured("\n".join(_fault(task, fault) for fault in error.errors())) from None
 
@@ -264,6 +279,14 @@ def _with_key_path(content: dict[str, Any], folder: Path) -> dict[str, Any]:
         return content
     path = folder / Path(str(deid["key"]).removeprefix("file:")).expanduser()
     return {**content, "deid": {**deid, "key": f"file:{path}"}}
+
+
+def _with_private_zone(content: dict[str, Any]) -> dict[str, Any]:
+    """Of a store in a bucket, the default private zone is a folder beside the spec."""
+    store = content.get("store")
+    if "private" in content or not (isinstance(store, str) and is_url(store)):
+        return content
+    return {**content, "private": str(private_zone_of(store))}
 
 
 def _fault(task: str, fault: Any) -> str:

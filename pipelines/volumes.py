@@ -45,7 +45,7 @@ from pipelines.catalogue import file_bytes, file_ref
 from pipelines.grouping import INSTANCES_KEY, SOURCES_KEY, sort_series
 from pipelines.known import IDENTIFIERS, identifiers_bytes
 from pipelines.masks import masks_by_study
-from pipelines.publishing import publish, refuse_leaks
+from pipelines.publishing import publish, publish_all, refuse_leaks
 from pipelines.spec import Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace, volume_parameters
 
@@ -140,7 +140,7 @@ class Builder:
         def sort(damaged: Damaged) -> SortedSeries:
             return sort_series(rows, self.parameters["sorting"], damaged)
 
-        with SourceReader(self.limits, indexes=Path(self.workspace.private.url, "indexes")) as reader:
+        with SourceReader(self.limits, indexes=f"{self.workspace.private.url}/indexes") as reader:
 
             def decode(row: Row, frames: Sequence[int]) -> list[DecodedSlice]:
                 key, site, source = str(row["instance_key"]), str(row["site"]), sources[row["file_key"]]
@@ -187,16 +187,16 @@ class Builder:
         scanner = LeakScanner(material.identifiers)
         refuse_leaks(leak for content in material.files.values() for leak in scanner.scan(content))
         store = self.workspace.store
-        files = {
-            key: publish(store, f"dicom/{folder}/{key}.dcm", content) for key, content in sorted(material.files.items())
-        }
+        names = {key: f"dicom/{folder}/{key}.dcm" for key in sorted(material.files)}
+        published = publish_all(store, {name: material.files[key] for key, name in names.items()})
+        files = {key: published[name] for key, name in names.items()}
         outputs = list(files.values())
         records: list[dict[str, Json]] = []
         objects: list[dict[str, Any]] = []
         for normalised in volumes:
             volume, labels = normalised.volume, normalised.labels
             uri = f"volumes/{folder}/{volume.stack.index}.zarr"
-            url = str(store.path(uri))
+            url = f"{store.url}/{uri}"
             written = write_volume(
                 url,
                 volume.array,

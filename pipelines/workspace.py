@@ -16,7 +16,7 @@ from curate.deid.pixels.ocr import require_ocr
 from curate.deid.review.decisions import Decisions, read_decisions
 from curate.errors import Misconfigured
 from curate.identity import Json, digest_json
-from curate.storage import LocalStore, open_store
+from curate.storage import Store, is_url, open_store, prove_store
 from pipelines.spec import MODALITY, Spec
 
 PRIVATE_MODE = 0o700
@@ -26,8 +26,8 @@ PRIVATE_MODE = 0o700
 class Workspace:
     """The two zones and the profile under which one becomes the other."""
 
-    store: LocalStore  # pseudonymous
-    private: LocalStore  # what identifies: source locations and known identifiers
+    store: Store  # pseudonymous
+    private: Store  # what identifies: source locations and known identifiers
     profile: Profile
     pseudonyms: Pseudonyms
     site_profiles: Mapping[str, Profile] = field(default_factory=dict)  # of sites that override something
@@ -40,8 +40,15 @@ class Workspace:
 
 def open_workspace(spec: Spec) -> Workspace:
     """Raises ``Misconfigured`` when the key is missing or short, others may read it or the private zone, or the profile
-    cleans pixels and the extra [ocr] is not installed."""
+    cleans pixels and the extra [ocr] is not installed. Nothing is written: see ``prove_zones``."""
     return restore_workspace(describe_workspace(spec))
+
+
+def prove_zones(workspace: Workspace) -> None:
+    """What whoever drives a run does before anything is written: prove that the storage of both zones keeps the
+    promises that the commit protocol is built on. Raises as ``prove_store``."""
+    prove_store(workspace.store)
+    prove_store(workspace.private)
 
 
 def describe_workspace(spec: Spec) -> dict[str, Json]:
@@ -57,9 +64,10 @@ def describe_workspace(spec: Spec) -> dict[str, Json]:
 
 
 def restore_workspace(description: dict[str, Json]) -> Workspace:
-    """Open what ``describe_workspace`` describes. Raises ``Misconfigured`` as ``open_workspace`` does."""
-    private = Path(str(description["private"]))
-    if private.is_dir() and private.stat().st_mode & ~PRIVATE_MODE & 0o777:
+    """Open what ``describe_workspace`` describes, asking nothing of the storage. Raises ``Misconfigured`` as
+    ``open_workspace`` does."""
+    private = str(description["private"])
+    if not is_url(private) and Path(private).is_dir() and Path(private).stat().st_mode & ~PRIVATE_MODE & 0o777:
         raise Misconfigured(f"{private} holds what identifies, and others may look into it: chmod 700 it first")
     chosen: Any = description["profile"]
     own: Any = description["site_overrides"]
@@ -70,7 +78,7 @@ def restore_workspace(description: dict[str, Json]) -> Workspace:
     if profile.has(CLEAN_PIXELS):
         require_ocr()  # now, not at the first object that must be searched
     return Workspace(
-        store=open_store(Path(str(description["store"]))),
+        store=open_store(str(description["store"])),
         private=open_store(private, mode=PRIVATE_MODE),
         profile=profile,
         pseudonyms=make_pseudonyms(profile.name, None if key is None else str(key)),

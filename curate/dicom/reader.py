@@ -46,11 +46,11 @@ class _Members(Protocol):
 class SourceReader:
     """Reads files that ``list_archive`` named. A context manager; one per process or thread, not shared.
 
-    ``indexes``: a folder of the private zone where the indexes of tar.gz archives are kept (made with mode 0700);
-    None keeps them in memory for the life of the reader.
+    ``indexes``: a folder or URL in the private zone where the indexes of tar.gz archives are kept (a folder gets mode
+    0700); None keeps them in memory for the life of the reader.
     """
 
-    def __init__(self, limits: Limits | None = None, indexes: Path | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, indexes: Path | str | None = None) -> None:
         self._limits = limits or Limits()
         self._indexes = indexes
         self._opened: OrderedDict[str, _Members] = OrderedDict()
@@ -182,7 +182,7 @@ class _Tar:
 
 
 class _TarGz:
-    def __init__(self, path: Path, indexes: Path | None) -> None:
+    def __init__(self, path: Path, indexes: Path | str | None) -> None:
         self._stream = open_gzip(path)
         if indexes is not None:
             _use_kept_index(self._stream, path, indexes)
@@ -196,21 +196,21 @@ class _TarGz:
         self._stream.close()
 
 
-def _use_kept_index(stream: indexed_gzip.IndexedGzipFile, path: Path, indexes: Path) -> None:
+def _use_kept_index(stream: indexed_gzip.IndexedGzipFile, path: Path, indexes: Path | str) -> None:
     status = path.stat()
     identity = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
-    kept = indexes / f"{hashlib.sha256(identity).hexdigest()}.gzidx"
-    if kept.exists():
-        with contextlib.suppress(indexed_gzip.ZranError, ValueError):  # a damaged index is made anew
-            stream.import_index(filename=str(kept))
-            return
+    store, kept = open_store(indexes, mode=0o700), f"{hashlib.sha256(identity).hexdigest()}.gzidx"
+    # a damaged index is made anew
+    with contextlib.suppress(FileNotFoundError, indexed_gzip.ZranError, ValueError), store.open(kept) as index:
+        stream.import_index(fileobj=index)
+        return
     try:
         stream.build_full_index()
     except (indexed_gzip.ZranError, EOFError):
         return  # a damaged archive: its files are read as far as they go
     content = BytesIO()
     stream.export_index(fileobj=content)
-    open_store(indexes, mode=0o700).put(kept.name, content.getbuffer())
+    store.put(kept, content.getbuffer())
 
 
 def _read_up_to(descriptor: int, length: int) -> bytes:

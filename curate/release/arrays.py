@@ -8,30 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import Misconfigured, Rejected
-from curate.storage import LocalStore
+from curate.storage import LocalStore, Store
 from curate.volumes.layout import SHARD_KEY
 from curate.volumes.shards import ShardedArray
 
 _SLAB_BYTES = 64 << 20
 
 
-class _OneArray(LocalStore):
+class _OneArray:
     """The store of a release, with one object taken from memory because it was read already."""
 
-    def __init__(self, root: Path, key: str, content: bytes | None) -> None:
-        super().__init__(root)
+    def __init__(self, store: Store, key: str, content: bytes | None) -> None:
+        self._store = store
         self._key, self._content = key, content
 
     def get(self, key: str) -> bytes:
-        return self._content if key == self._key and self._content is not None else super().get(key)
+        return self._content if key == self._key and self._content is not None else self._store.get(key)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         if key == self._key and self._content is not None:
             return self._content[start : start + length]
-        return super().get_range(key, start, length)
+        return self._store.get_range(key, start, length)
 
     def size(self, key: str) -> int:
-        return len(self._content) if key == self._key and self._content is not None else super().size(key)
+        return len(self._content) if key == self._key and self._content is not None else self._store.size(key)
 
 
 def is_shard(path: str) -> bool:
@@ -39,13 +39,14 @@ def is_shard(path: str) -> bool:
     return path.startswith("volumes/") and path.endswith(f"/{SHARD_KEY}")
 
 
-def iterate_voxels(root: Path, path: str, content: bytes | None) -> Iterator[bytes]:
+def iterate_voxels(release: Path | Store, path: str, content: bytes | None) -> Iterator[bytes]:
     """The decoded voxels of a shard, in slabs along the first axis; ``content``: the object, if it was kept.
 
     Raises ``ValueError`` when the array cannot be decoded, ``FileNotFoundError`` when its metadata is missing.
     """
+    store = LocalStore(release) if isinstance(release, Path) else release
     try:
-        array = ShardedArray(_OneArray(root, path, content), path.removesuffix(f"/{SHARD_KEY}"))
+        array = ShardedArray(_OneArray(store, path, content), path.removesuffix(f"/{SHARD_KEY}"))
         k, j, i = array.shape
         step = max(1, _SLAB_BYTES // max(1, j * i * array.dtype.itemsize))
         step = -(-step // 32) * 32  # whole chunks, so that none is decoded twice

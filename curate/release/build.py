@@ -26,7 +26,8 @@ from curate.release.description import HIDDEN_SPLIT, DeidentificationStatement, 
 from curate.release.privacy import STATEMENT, state_privacy
 from curate.release.sums import SUMS, is_plain_path, parse_sums, render_sums
 from curate.release.tables import SOLUTION, render_csvs, render_solution
-from curate.storage import LocalStore, Store, sha256_bytes
+from curate.storage import Store, open_store, sha256_bytes
+from curate.storage.opening import as_path
 
 FORMAT = 1  # of release.json
 _THREADS = 4
@@ -37,15 +38,26 @@ Progress = Callable[[int, int], None]  # files done, files in all
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSummary:
-    """What lies where. ``digest`` is that of SHA256SUMS: it names every byte of the public folder."""
+    """What lies where: paths of folders, or URLs. ``digest`` is that of SHA256SUMS: it names every byte of the public
+    folder."""
 
-    path: Path
-    private_path: Path
+    url: str
+    private_url: str
     digest: str
     counts: Counts
     files: int
     size_bytes: int
     was_frozen: bool  # the same content was there already
+
+    @property
+    def path(self) -> Path:
+        """The public folder of a release that was built into one."""
+        return as_path(self.url)
+
+    @property
+    def private_path(self) -> Path:
+        """The private folder of a release that was built into one."""
+        return as_path(self.private_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,7 @@ class _Written:
 
 def build_release(
     store: Store,
-    destination: Path,
+    destination: Path | str,
     *,
     description: ReleaseDescription,
     deidentification: DeidentificationStatement,
@@ -65,7 +77,7 @@ def build_release(
     include_volumes: bool = True,
     progress: Progress | None = None,
 ) -> ReleaseSummary:
-    """Write the release below ``destination`` (the folder of all releases), or find it there with the same content.
+    """Write the release below ``destination`` (the place of all releases), or find it there with the same content.
 
     ``manifests``: tables by name (samples, series, volumes, slices; boxes or points, objects, label_issues), their
     paths relative to ``store``.
@@ -75,8 +87,8 @@ def build_release(
     missing or is not what its manifest says; ``Unavailable`` when storage refuses.
     """
     contents = select(manifests, store, task=description.task, include_volumes=include_volumes)
-    public = LocalStore(destination / description.folder)
-    private = LocalStore(destination / description.private_folder, mode=0o700)
+    public = open_store(f"{destination}/{description.folder}")
+    private = open_store(f"{destination}/{description.private_folder}", mode=0o700)
     frozen = _read_sums(public)
     report = progress or (lambda done, files: None)
     written = [*_copy(store, public, contents.copies, frozen, report)]
@@ -102,8 +114,8 @@ def build_release(
     if frozen is None:
         _freeze(public, files, sums)
     return ReleaseSummary(
-        path=public.root,
-        private_path=private.root,
+        url=public.url,
+        private_url=private.url,
         digest=sha256_bytes(sums),
         counts=counts,
         files=len(written) + len(files) + 1,
@@ -144,19 +156,22 @@ def _encode(tables: Mapping[str, pa.Table]) -> dict[str, bytes]:
 
 
 def _copy(
-    store: Store, target: LocalStore, copies: Iterable[Copy], frozen: bytes | None, report: Progress
+    store: Store, target: Store, copies: Iterable[Copy], frozen: bytes | None, report: Progress
 ) -> Iterator[_Written]:
     """Copy objects, small ones by a few threads; of a frozen folder, say what would be written."""
     copies = list(copies)
     if not all(is_plain_path(copy.path) for copy in copies) or len({copy.path for copy in copies}) < len(copies):
         raise Misconfigured("release: a key cannot be a file name, or two files would have one name")
-    large = [copy for copy in copies if copy.content is None and _size(store, copy) > _LARGE]
-    small = [copy for copy in copies if copy not in set(large)]
+
+    def is_large(copy: Copy) -> bool:
+        return copy.content is None and _size(store, copy) > _LARGE
 
     def place(copy: Copy) -> _Written:
         return _place(store, target, copy, is_frozen=frozen is not None)
 
     with ThreadPoolExecutor(_THREADS) as threads:
+        large = [copy for copy, found in zip(copies, threads.map(is_large, copies), strict=True) if found]
+        small = [copy for copy in copies if copy not in set(large)]
         for done, written in enumerate(threads.map(place, small), start=1):
             report(done, len(copies))
             yield written
@@ -165,7 +180,7 @@ def _copy(
         report(done, len(copies))
 
 
-def _place(store: Store, target: LocalStore, copy: Copy, *, is_frozen: bool) -> _Written:
+def _place(store: Store, target: Store, copy: Copy, *, is_frozen: bool) -> _Written:
     if copy.sha256 is not None and is_frozen:
         return _Written(copy.path, copy.sha256, _size(store, copy))  # what it must be; verify reads what it is
     content = copy.content if copy.content is not None else _get(store, copy)
@@ -200,7 +215,7 @@ def _check_voxels(contents: Contents, written: Iterable[_Written]) -> None:
             )
 
 
-def _freeze(target: LocalStore, files: Mapping[str, bytes], sums: bytes) -> None:
+def _freeze(target: Store, files: Mapping[str, bytes], sums: bytes) -> None:
     """Write the small files and, last, the list; then nothing else may lie in the folder."""
     for path in sorted(files):
         if not target.put_new(path, files[path]) and target.get(path) != files[path]:
@@ -212,10 +227,10 @@ def _freeze(target: LocalStore, files: Mapping[str, bytes], sums: bytes) -> None
         raise _other_build(target)
 
 
-def _read_sums(target: LocalStore) -> bytes | None:
+def _read_sums(target: Store) -> bytes | None:
     return target.get(SUMS) if target.exists(SUMS) else None
 
 
-def _other_build(target: LocalStore) -> Misconfigured:
-    name = f"{target.root.parent.name}/{target.root.name}"
+def _other_build(target: Store) -> Misconfigured:
+    name = "/".join(target.url.split("/")[-2:])
     return Misconfigured(f"release {name}: the folder holds files of another build; remove it or raise the version")

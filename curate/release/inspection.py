@@ -29,6 +29,7 @@ from curate.release.parquet import iterate_text
 from curate.release.promises import Promise, Promises
 from curate.release.reading import FileRead, read_once
 from curate.release.splits import Ids
+from curate.storage import LocalStore, Store
 
 ABOUT, CARD = "release.json", "README.md"
 _TABLES = "manifests/"
@@ -59,14 +60,16 @@ class Inspector:
     ``about`` (release.json) are what could be read; ``findings`` is what is wrong with single files.
     """
 
-    def __init__(self, root: Path, leaks: LeakCheck, readers: Readers) -> None:
+    def __init__(self, release: Path | Store, leaks: LeakCheck, readers: Readers) -> None:
+        """``release``: its folder, in which no link is followed, or the store that it is."""
         self.files: dict[str, tuple[str, int]] = {}
         self.instances: dict[str, Ids] = {}
         self.tables: dict[str, pa.Table] = {}
         self.texts: dict[str, bytes] = {}
         self.about: dict[str, Any] = {}
         self.findings: list[Finding] = []
-        self._root = root
+        self._folder = release if isinstance(release, Path) else None
+        self._store = LocalStore(release) if isinstance(release, Path) else release
         self._leaks = leaks
         self._readers = readers
         self._promises: Promises | None = None
@@ -85,7 +88,8 @@ class Inspector:
             if first > 0 or last < len(block):  # a part of a large file; whole ones are searched by what they are
                 hits.update(self._leaks.count_within(block, first, last, opaque=_is_opaque(path)))
 
-        read = read_once(self._root / path, search_block)
+        source = self._store.open(path) if self._folder is None else self._folder / path
+        read = read_once(source, search_block)
         self.files[path] = (read.sha256, read.size)
         self.findings.extend(leak_findings(path, _RAW, hits))
         try:
@@ -98,7 +102,7 @@ class Inspector:
             content = _without_constants(read.content) if path == CARD else read.content
             self._search(path, _RAW, [content], opaque=_is_opaque(path))
         if is_shard(path):
-            voxels = iterate_voxels(self._root, path, read.content)
+            voxels = iterate_voxels(self._store, path, read.content)
             self._search(path, "its voxels", voxels, opaque=True)
         elif path.endswith(".parquet"):
             self._inspect_parquet(path, read)
@@ -114,7 +118,7 @@ class Inspector:
             self.texts[path] = read.content
 
     def _inspect_parquet(self, path: str, read: FileRead) -> None:
-        parquet = pq.ParquetFile(self._root / path if read.content is None else io.BytesIO(read.content))
+        parquet = pq.ParquetFile(self._store.open(path) if read.content is None else io.BytesIO(read.content))
         self._search(path, "its columns", iterate_text(parquet))
         if path == f"{_TABLES}{Path(path).name}":
             self.tables[Path(path).stem] = parquet.read()

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 WHOLE_BYTES = 512 << 20
 BLOCK_BYTES = 16 << 20
@@ -31,15 +32,16 @@ class FileRead:
     content: bytes | None
 
 
-def read_once(path: Path, on_block: Block | None = None) -> FileRead:
-    """Digest a regular file and hand its bytes to ``on_block``; a link is refused (``OSError``).
+def read_once(source: Path | BinaryIO, on_block: Block | None = None) -> FileRead:
+    """Digest a regular file, or an object of a store that was opened, and hand its bytes to ``on_block``.
 
-    Blocks overlap; each offset of the file counts in exactly one of them.
+    Blocks overlap; each offset of the file counts in exactly one of them. A link is refused (``OSError``).
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        if os.fstat(descriptor).st_size <= WHOLE_BYTES:
-            content = stream.readall()
+    with _open(source) if isinstance(source, Path) else source as stream:
+        whole = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        if whole <= WHOLE_BYTES:
+            content = stream.read()
             if on_block:
                 on_block(content, 0, 0, len(content))
             return FileRead(hashlib.sha256(content).hexdigest(), len(content), content)
@@ -58,3 +60,8 @@ def read_once(path: Path, on_block: Block | None = None) -> FileRead:
             tail = window[-OVERLAP_BYTES:]
             block = following
         return FileRead(digest.hexdigest(), size, None)
+
+
+def _open(path: Path) -> BinaryIO:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return cast(BinaryIO, os.fdopen(descriptor, "rb", buffering=0))

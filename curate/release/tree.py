@@ -6,10 +6,14 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from curate.release.findings import Finding, Kind
 from curate.release.sums import SUMS, is_plain_path
+from curate.storage import Store
+
+_THREADS = 16  # that ask for sizes
 
 
 def list_tree(root: Path) -> tuple[dict[str, int], list[Finding]]:
@@ -37,6 +41,13 @@ def list_tree(root: Path) -> tuple[dict[str, int], list[Finding]]:
             else:
                 findings.append(Finding(plain(path), Kind.NOT_A_FILE, "a device, pipe or socket"))
     return dict(sorted(files.items())), findings
+
+
+def list_objects(store: Store) -> dict[str, int]:
+    """Path -> bytes of every object of a release that lies in a bucket, where there is nothing but objects."""
+    paths = list(store.list())
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return dict(zip(paths, threads.map(store.size, paths), strict=True))
 
 
 def compare_digests(

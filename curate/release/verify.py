@@ -27,15 +27,16 @@ from curate.release.references import check_references
 from curate.release.splits import check_splits, split_of_path
 from curate.release.sums import SUMS, parse_sums
 from curate.release.tables import SOLUTION, render_solution
-from curate.release.tree import compare_digests, list_tree
+from curate.release.tree import compare_digests, list_objects, list_tree
 from curate.release.vocabulary import searchable
-from curate.storage import sha256_bytes
+from curate.storage import Store, is_url, open_store, sha256_bytes
+from curate.storage.opening import as_path
 
 Progress = Callable[[int, int, int], None]  # files done, files in all, bytes done
 
 
 def verify_release(
-    path: Path,
+    place: Path | str,
     *,
     identifiers: Iterable[Identifier] | None = None,
     digest: str | None = None,
@@ -43,18 +44,16 @@ def verify_release(
 ) -> list[Finding]:
     """Everything that is wrong with a release, sorted; empty when nothing is.
 
-    ``path``: the folder of a version, public or private. ``identifiers``: what must occur nowhere (None: headers are
-    checked, but nothing is searched). ``digest``: that of SHA256SUMS as the build gave it; without it, a forged list
-    over forged files cannot be told.
+    ``place``: the folder or URL of a version, public or private. ``identifiers``: what must occur nowhere (None:
+    headers are checked, but nothing is searched). ``digest``: that of SHA256SUMS as the build gave it; without it, a
+    forged list over forged files cannot be told.
 
-    Raises ``Misconfigured`` when there is no such folder and ``OSError`` when it cannot be read.
+    Raises ``Misconfigured`` when there is no such folder, ``OSError`` or ``Unavailable`` when it cannot be read.
     """
-    if not path.is_dir():
-        raise Misconfigured("release: there is no such folder")
-    sizes, findings = list_tree(path)
+    release, sizes, findings = _open(place)
     leaks = LeakCheck(None if identifiers is None else LeakScanner(searchable(identifiers)))
     with start_readers(needed=any(map(is_image, sizes))) as readers:
-        inspector = Inspector(path, leaks, readers)
+        inspector = Inspector(release, leaks, readers)
         done = 0
         for number, name in enumerate(sorted(sizes, key=Inspector.order), start=1):
             inspector.inspect(name)
@@ -70,6 +69,20 @@ def verify_release(
         findings += compare_digests(listed, found, names.show)
     findings += _check_private(inspector) if "split" in inspector.about else _check_public(inspector)
     return sorted({replace(finding, path=names.show(finding.path)) for finding in findings})
+
+
+def _open(place: Path | str) -> tuple[Path | Store, dict[str, int], list[Finding]]:
+    """What an inspector reads, the bytes of each of its files, and findings about what is no file."""
+    if is_url(place):
+        store = open_store(place)
+        sizes = list_objects(store)
+        if not sizes:
+            raise Misconfigured("release: there is nothing at this URL")
+        return store, sizes, []
+    folder = as_path(place)
+    if not folder.is_dir():
+        raise Misconfigured("release: there is no such folder")
+    return folder, *list_tree(folder)
 
 
 def _read_list(inspector: Inspector, digest: str | None) -> tuple[dict[str, str] | None, list[Finding]]:

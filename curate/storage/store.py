@@ -1,31 +1,35 @@
-"""A store of named objects. Payloads and receipts are created once and never replaced.
+"""What every store can do, wherever it lies. Payloads and receipts are created once and never replaced.
 
-Keys are relative POSIX paths. An object appears whole or not at all, so two writers of the same bytes may race.
-``LocalStore`` writes into an unnamed file (``O_TMPFILE``) and links it into place: a killed writer leaves nothing
-behind. Only tables that are views of the ledger (manifests) are replaced, by ``put``.
+Keys are relative POSIX paths. An object appears whole or not at all, so two writers of the same bytes may race. Only
+tables that are views of the ledger (manifests) are replaced, by ``put``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol
-from urllib.parse import unquote, urlsplit
 
-from curate.errors import Misconfigured, Unavailable
+from curate.errors import Unavailable
 
 
 class Store(Protocol):
-    """What every kind of store can do. All methods raise ``Unavailable`` when the storage refuses."""
+    """A place for named objects. All methods raise ``Unavailable`` when the storage refuses, with no path in its text,
+    and ``ValueError`` for a key that would leave the store."""
 
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """Where it lies, as ``open_store`` takes it: an absolute path, or a URL without secrets. ``<url>/<key>`` opens
+        the store below a key."""
 
     def put_new(self, key: str, content: bytes | memoryview) -> bool:
-        """Write the object whole unless it exists. True if this call created it."""
+        """Write the object whole unless it exists. True if this call is known to have created it.
+
+        False says that an object stands there, not that another writer made it: over a network the answer to the
+        request that created it may be lost, and the second try is refused. So every caller treats "it was there" as
+        it treats a lost race: read it, and compare.
+        """
 
     def put(self, key: str, content: bytes | memoryview) -> None:
         """Write the object whole in place of what stands there. For views of the ledger alone."""
@@ -34,161 +38,37 @@ class Store(Protocol):
         """The whole object. Raises ``FileNotFoundError`` if there is none."""
 
     def open(self, key: str) -> BinaryIO:
-        """The object as a seekable file, for readers that need parts of it. Raises ``FileNotFoundError``."""
+        """The object as a seekable file, for readers that need parts of it. Raises ``FileNotFoundError``.
+
+        What is read is of one version: where that cannot be had because the object is replaced meanwhile,
+        ``Unavailable`` is raised.
+        """
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
-        """``length`` bytes from ``start``. Raises ``FileNotFoundError`` if there is no such object."""
+        """``length`` bytes from ``start``, fewer where the object ends. Raises ``FileNotFoundError`` if there is no
+        such object."""
 
     def exists(self, key: str) -> bool: ...
 
-    def size(self, key: str) -> int: ...
-
-    def list(self, prefix: str = "") -> Iterator[str]:
-        """Keys below a folder, in sorted order of their path parts."""
-
-
-class LocalStore:
-    """A store in a folder of a local or network file system."""
-
-    def __init__(self, root: Path, *, mode: int = 0o777) -> None:
-        self.root = root.resolve()
-        self._mode = mode
-
-    @property
-    def url(self) -> str:
-        return str(self.root)
-
-    def path(self, key: str) -> Path:
-        """Where an object lies. Raises ``ValueError`` for a key that would leave the store."""
-        parts = PurePosixPath(key).parts
-        if not parts or parts[0] == "/" or ".." in parts:
-            raise ValueError("a store key is a relative path without '..'")
-        return self.root.joinpath(*parts)
-
-    def put_new(self, key: str, content: bytes | memoryview) -> bool:
-        destination = self.path(key)
-        try:
-            self._make_folder(destination.parent)
-            if destination.exists():
-                return False
-            return _publish(destination, content, self._mode & 0o666)
-        except OSError as error:
-            raise unavailable("write", error) from None
-
-    def put(self, key: str, content: bytes | memoryview) -> None:
-        destination = self.path(key)
-        temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            self._make_folder(destination.parent)
-            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, self._mode & 0o666)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, destination)
-        except OSError as error:
-            raise unavailable("write", error) from None
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-
-    def get(self, key: str) -> bytes:
-        try:
-            return self.path(key).read_bytes()
-        except FileNotFoundError:
-            raise FileNotFoundError(key) from None
-        except OSError as error:
-            raise unavailable("read", error) from None
-
-    def open(self, key: str) -> BinaryIO:
-        try:
-            return self.path(key).open("rb")
-        except FileNotFoundError:
-            raise FileNotFoundError(key) from None
-        except OSError as error:
-            raise unavailable("read", error) from None
-
-    def get_range(self, key: str, start: int, length: int) -> bytes:
-        try:
-            descriptor = os.open(self.path(key), os.O_RDONLY)
-        except FileNotFoundError:
-            raise FileNotFoundError(key) from None
-        except OSError as error:
-            raise unavailable("read", error) from None
-        try:
-            return os.pread(descriptor, length, start)
-        except OSError as error:
-            raise unavailable("read", error) from None
-        finally:
-            os.close(descriptor)
-
-    def _make_folder(self, folder: Path) -> None:
-        """Like ``mkdir -p``, but every folder from the root of the store down gets the store's mode."""
-        if folder.is_dir():
-            return
-        if folder == self.root:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-        else:
-            self._make_folder(folder.parent)
-        folder.mkdir(mode=self._mode, exist_ok=True)
-
-    def exists(self, key: str) -> bool:
-        return self.path(key).is_file()
-
     def size(self, key: str) -> int:
-        try:
-            return self.path(key).stat().st_size
-        except FileNotFoundError:
-            raise FileNotFoundError(key) from None
+        """Bytes of the object. Raises ``FileNotFoundError`` if there is none."""
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        top = self.path(prefix) if prefix else self.root
-        for folder, folders, files in os.walk(top):
-            folders.sort()
-            for name in sorted(files):
-                yield Path(folder, name).relative_to(self.root).as_posix()
+        """Keys below a folder, sorted as strings, a page or a folder at a time: never all of them in memory."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens if there is none. For garbage collection alone: a reader that holds the
+        key does not expect it to go."""
 
 
-def open_store(url: str | Path, *, mode: int = 0o777) -> LocalStore:
-    """Open the store at a path or ``file://`` URL; it is made on the first write.
-
-    Raises ``Misconfigured`` for a scheme that is not supported. ``mode`` is the mode of new folders (0o700 for the
-    private zone).
-    """
-    text = str(url)
-    parts = urlsplit(text)
-    if parts.scheme == "file":
-        return LocalStore(Path(unquote(parts.path)), mode=mode)
-    if "://" in text:
-        raise Misconfigured(f"store URL: scheme '{parts.scheme}' is not supported; give a folder")
-    return LocalStore(Path(text), mode=mode)
+def key_parts(key: str) -> tuple[str, ...]:
+    """The parts of a key. Raises ``ValueError`` for a key that would leave the store."""
+    parts = PurePosixPath(key).parts
+    if not parts or parts[0] == "/" or ".." in parts:
+        raise ValueError("a store key is a relative path without '..'")
+    return parts
 
 
 def unavailable(action: str, error: OSError) -> Unavailable:
     """An I/O failure without the path in its text: paths of archives carry names."""
     return Unavailable(f"cannot {action}: {os.strerror(error.errno or 0)}")
-
-
-def _publish(destination: Path, content: bytes | memoryview, mode: int) -> bool:
-    try:
-        descriptor = os.open(destination.parent, os.O_TMPFILE | os.O_WRONLY, mode)
-        staged = f"/proc/self/fd/{descriptor}"
-        temporary = None
-    except OSError:  # file systems without O_TMPFILE (NFS, some overlays)
-        temporary = destination.parent / f".{destination.name}.{secrets.token_hex(4)}.tmp"
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-        staged = str(temporary)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-            # src_dir_fd makes Python call linkat(AT_SYMLINK_FOLLOW), which an unnamed file needs; the path is absolute
-            os.link(staged, destination, src_dir_fd=descriptor, follow_symlinks=True)
-        return True
-    except FileExistsError:
-        return False
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()

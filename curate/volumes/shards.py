@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import struct
-from typing import Any
+from typing import Any, Protocol
 
 import google_crc32c
 import numpy as np
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from curate.errors import Misconfigured, Quarantined
 from curate.reasons import Reason
-from curate.storage import Store
 from curate.volumes.layout import DTYPES, SHARD_KEY, covering_shard
 
 _MISSING = 0xFFFF_FFFF_FFFF_FFFF  # Zarr sharding: an inner chunk of fill values that was not written
@@ -29,12 +28,22 @@ _BLOSC_SIZES = struct.Struct("<4xIII")  # decoded bytes, block bytes, encoded by
 blosc.use_threads = False  # as zarr-python sets it: threads of blosc do not survive a fork
 
 
+class Objects(Protocol):
+    """What reading an array asks of a store."""
+
+    def get(self, key: str) -> bytes: ...
+
+    def get_range(self, key: str, start: int, length: int) -> bytes: ...
+
+    def size(self, key: str) -> int: ...
+
+
 class ShardedArray:
     """One array of a volume. Safe to share between threads and to pickle; holds no open file."""
 
     __slots__ = ("_chunk", "_fill", "_index", "_key", "_store", "dtype", "shape")
 
-    def __init__(self, store: Store, path: str) -> None:
+    def __init__(self, store: Objects, path: str) -> None:
         """Read the metadata of the array at ``path``.
 
         Raises ``FileNotFoundError`` when there is none and ``Misconfigured`` when its layout is not ours.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,14 +10,14 @@ import typer
 from curate.errors import Misconfigured
 from curate.storage import Store
 from pipelines.cli.console import console, in_bytes, reasons, show_table
-from pipelines.cli.options import StoreFolder
+from pipelines.cli.options import StorePlace
 
 MOST_ROWS = 200
 SHORTEST_KEY = 6
 Key = Annotated[str, typer.Argument(help="The key of a series, study or file, or its beginning.", show_default=False)]
 
 
-def status(store: StoreFolder) -> None:
+def status(store: StorePlace) -> None:
     """What happened so far: series by site and outcome, units settled, what the manifests hold."""
     from cluster.ledger import Ledger, stages
     from curate.manifests import read_table
@@ -52,7 +51,7 @@ def status(store: StoreFolder) -> None:
     console.print(f"files in no series: {reasons(dict(sorted(files.items())))}")
 
 
-def failures(store: StoreFolder) -> None:
+def failures(store: StorePlace) -> None:
     """Every series and file that is not in the result, with its reason."""
     from curate.manifests import read_table
     from curate.reasons import REASONS
@@ -77,7 +76,7 @@ def failures(store: StoreFolder) -> None:
         console.print(f"{code}: {REASONS[code].text}")
 
 
-def why(store: StoreFolder, key: Key) -> None:
+def why(store: StorePlace, key: Key) -> None:
     """What became of one series, study or file, and of each of its parts."""
     from cluster.ledger import why as settled
     from curate.manifests import read_table
@@ -116,13 +115,13 @@ def why(store: StoreFolder, key: Key) -> None:
         console.print(f"  {REASONS[row['reason']].text} {row['detail'] or ''}")
 
 
-def _open(folder: Path) -> Store:
+def _open(place: str) -> Store:
     from curate.storage import open_store
     from pipelines.grouping import SERIES_KEY
 
-    opened = open_store(folder)
+    opened = open_store(place)
     if not opened.exists(SERIES_KEY):
-        raise Misconfigured(f"{folder} is no store: there is no catalogue in it (see `curate run`)")
+        raise Misconfigured(f"{place} is no store: there is no catalogue in it (see `curate run`)")
     return opened
 
 

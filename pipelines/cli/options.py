@@ -8,7 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 SpecFile = Annotated[Path, typer.Argument(help="The spec, a TOML file.", metavar="SPEC", show_default=False)]
-StoreFolder = Annotated[Path, typer.Argument(help="The store that a run wrote.", metavar="STORE", show_default=False)]
+StorePlace = Annotated[
+    str,
+    typer.Argument(help="The store that a run wrote: a folder or URL.", metavar="STORE", show_default=False),
+]
 ExecutorName = Annotated[
     Literal["ray", "inline"] | None,
     typer.Option("--executor", help="Where to work: Ray tasks, or this process alone. Same bytes either way."),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +14,12 @@ from pipelines.cli.console import console, in_bytes, notes, reasons
 from pipelines.cli.exits import EXIT_FOUND
 from pipelines.cli.options import SpecFile
 
-ReleaseFolder = Annotated[Path, typer.Argument(help="The folder of a version.", metavar="RELEASE", show_default=False)]
+ReleasePlace = Annotated[
+    str, typer.Argument(help="A version: its folder or URL.", metavar="RELEASE", show_default=False)
+]
 Private = Annotated[
-    Path | None, typer.Option("--private", help="The private zone, if it does not lie beside the store.")
+    str | None,
+    typer.Option("--private", help="The private zone, a folder or URL, if it does not lie beside the store."),
 ]
 Digest = Annotated[str | None, typer.Option("--digest", help="SHA-256 of SHA256SUMS, as `curate release` printed it.")]
 MOST_FINDINGS = 100
@@ -37,12 +39,12 @@ def release(spec: SpecFile) -> None:
     with counting("copying") as count:
         summary = freeze(read, open_workspace(read), progress=count)
     state = "was frozen before, with the same content" if summary.was_frozen else "frozen"
-    console.print(f"{summary.path} {state}: {summary.files} files, {in_bytes(summary.size_bytes)}")
-    console.print(f"answer key, not to be published: {summary.private_path}")
+    console.print(f"{summary.url} {state}: {summary.files} files, {in_bytes(summary.size_bytes)}")
+    console.print(f"answer key, not to be published: {summary.private_url}")
     console.print(f"digest {summary.digest}")
 
 
-def verify(release: ReleaseFolder, private: Private = None, digest: Digest = None) -> None:
+def verify(release: ReleasePlace, private: Private = None, digest: Digest = None) -> None:
     """Prove a release: every byte, count and reference, every DICOM header, and no known identifier anywhere.
 
     Exit code 1 and a list when something is wrong.

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate.errors import Misconfigured, Rejected
+from curate.storage import is_url
 from pipelines.cli.console import console, notes
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Target = Annotated[
-    Path,
+    str,
     typer.Argument(
-        help="A volume of a store or release (a folder that ends in .zarr), or a DICOM file, folder or archive.",
+        help="A volume of a store or release (its path or URL ends in .zarr), or a DICOM file, folder or archive.",
         metavar="VOLUME|SERIES",
         show_default=False,
     ),
@@ -65,11 +66,12 @@ def show(target: Target, out: Out = Path("picture.png"), at: At = None, window: 
         raise Misconfigured("--out: expected a name that ends in .png")
     if not out.absolute().parent.is_dir():
         raise Misconfigured(f"--out: {out.parent} is no folder to write into")
-    if not target.exists():
+    if not is_url(target) and not Path(target).exists():
         raise Misconfigured(f"{target} does not exist")
     with notes.status("drawing"):
-        draw = _draw_volume if target.absolute().name.endswith(".zarr") else _draw_series
-        pictures = draw(target, place, grey)
+        named = target.rstrip("/") if is_url(target) else str(Path(target).absolute())
+        draw = _draw_volume if named.endswith(".zarr") else _draw_series
+        pictures = draw(named, place, grey)
     for number, picture in enumerate(pictures, 1):
         path = out if len(pictures) == 1 else out.with_stem(f"{out.stem}-{number}")
         try:
@@ -89,7 +91,7 @@ def _numbers(option: str, text: str, count: int, expected: str, kind: type[int] 
     return list(found)
 
 
-def _draw_volume(target: Path, at: Sequence[int] | None, window: tuple[float, float] | None) -> list[Image.Image]:
+def _draw_volume(target: str, at: Sequence[int] | None, window: tuple[float, float] | None) -> list[Image.Image]:
     from curate.labels.masks import CERVICAL_MASK_NAMES
     from curate.volumes import open_volume
     from curate.volumes.picture import three_planes
@@ -99,7 +101,7 @@ def _draw_volume(target: Path, at: Sequence[int] | None, window: tuple[float, fl
         volume = open_volume(target)
     except FileNotFoundError:
         raise Misconfigured(f"{target} is no volume: expected a folder N.zarr that `curate run` wrote") from None
-    labels = _find_labels(target.absolute())
+    labels = _find_labels(target)
     picture = three_planes(
         volume.read(),
         volume.grid,
@@ -116,10 +118,12 @@ def _draw_volume(target: Path, at: Sequence[int] | None, window: tuple[float, fl
     return [picture]
 
 
-def _draw_series(target: Path, at: Sequence[int] | None, window: tuple[float, float] | None) -> list[Image.Image]:
+def _draw_series(target: str, at: Sequence[int] | None, window: tuple[float, float] | None) -> list[Image.Image]:
     from curate.dicom import read_series
     from curate.volumes.picture import three_planes
 
+    if is_url(target):
+        raise Misconfigured(f"{target} is no volume: expected a URL that ends in .zarr; archives are read from folders")
     try:
         volumes = read_series(target)
     except Rejected as rejection:
@@ -137,7 +141,7 @@ def _draw_series(target: Path, at: Sequence[int] | None, window: tuple[float, fl
     ]
 
 
-def _find_labels(volume: Path) -> _Labels:
+def _find_labels(volume: str) -> _Labels:
     """Boxes, points and flags of the store or release that the volume lies in; none when it lies in no such folder."""
     import pyarrow.compute as pc
 
@@ -145,11 +149,13 @@ def _find_labels(volume: Path) -> _Labels:
     from curate.release.tables import level_title
     from curate.storage import open_store
 
-    root = next((folder for folder in volume.parents if (folder / VOLUMES).is_file()), None)
+    parts = volume.split("/")
+    above = ("/".join(parts[:n]) for n in range(len(parts) - 1, 2 if is_url(volume) else 1, -1))
+    root = next((place for place in above if open_store(place).exists(VOLUMES)), None)
     if root is None:
         return _Labels()
     store = open_store(root)
-    uri = volume.relative_to(root).as_posix()
+    uri = volume.removeprefix(f"{root}/")
     rows = read_table(store, VOLUMES, filters=pc.field("uri") == uri).to_pylist()
     if not rows:
         return _Labels()

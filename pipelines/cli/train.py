@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from pipelines.cli.console import console
 from pipelines.cli.options import SpecFile
 
+Out = Annotated[
+    Path | None, typer.Option("--out", help="A folder for checkpoints and scores; by default training/ in the store.")
+]
 
-def train(spec: SpecFile) -> None:
+
+def train(spec: SpecFile, out: Out = None) -> None:
     """Train the baseline on what the run accepted and score it, by the challenge's own metric, on studies held out.
 
     Data parallel on Ray Train: gloo on CPUs, nccl on GPUs. Prints a line a step; needs the [train] extra.
@@ -16,7 +25,7 @@ def train(spec: SpecFile) -> None:
     from pipelines.workspace import open_workspace
 
     read = read_spec(spec)
-    result = train_spec(read, open_workspace(read), on_step=lambda step: console.print(str(step)))
+    result = train_spec(read, open_workspace(read), on_step=lambda step: console.print(str(step)), output=out)
     console.print(f"score {result.score:.4f} (lower is better), best constant {result.constant_score:.4f}")
     for warning in result.warnings:
         console.print(f"warning: {warning}")

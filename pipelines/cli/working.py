@@ -12,7 +12,7 @@ from cluster.executors import Executor, open_executor
 from pipelines.cli.console import notes
 from pipelines.spec import Spec, read_spec
 from pipelines.watch import Watch
-from pipelines.workspace import Workspace, open_workspace
+from pipelines.workspace import Workspace, open_workspace, prove_zones
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ def working(path: Path, executor: str | None, address: str | None, workers: int 
 def starting(spec: Spec, executor: str | None, address: str | None, workers: int | None) -> Iterator[Work]:
     """The same for a spec that is read already."""
     workspace = open_workspace(spec)
+    prove_zones(workspace)
     kind = executor or spec.runtime.executor
     with (
         EventLog(workspace.store) as events,

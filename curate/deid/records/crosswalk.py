@@ -24,6 +24,7 @@ from curate.deid.identifiers import Identifier
 from curate.deid.pseudonyms import Keyed
 from curate.errors import Misconfigured
 from curate.manifests.tables import sort_rows, table_bytes
+from curate.storage import lies_within
 
 CROSSWALK = pa.schema(
     [
@@ -81,10 +82,9 @@ def decrypt_crosswalk(encrypted: bytes, pseudonyms: Keyed) -> pa.Table:
     return pq.read_table(BytesIO(content))
 
 
-def require_outside(destination: Path, trees: Iterable[Path]) -> None:
+def require_outside(destination: Path, trees: Iterable[Path | str]) -> None:
     """Raises Misconfigured when the crosswalk would lie in a folder that is, or may be, handed on."""
-    resolved = destination.resolve()
-    if any(resolved.is_relative_to(tree.resolve()) for tree in trees):
+    if any(lies_within(destination, tree) for tree in trees):
         raise Misconfigured("crosswalk: it must not lie in the store or in a release")
 
 

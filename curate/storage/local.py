@@ -1,0 +1,163 @@
+"""A store in a folder of a local or network file system.
+
+New objects are written into an unnamed file (``O_TMPFILE``) and linked into place: a killed writer leaves nothing
+behind. Where the file system has no unnamed files, a named one beside the object does the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from curate.storage.store import key_parts, unavailable
+
+
+class LocalStore:
+    """A store in a folder. ``mode``: of new folders, and without the right to execute of new files."""
+
+    def __init__(self, root: Path, *, mode: int = 0o777) -> None:
+        self.root = root.resolve()
+        self._mode = mode
+
+    @property
+    def url(self) -> str:
+        return str(self.root)
+
+    def path(self, key: str) -> Path:
+        """Where an object lies. Raises ``ValueError`` for a key that would leave the store."""
+        return self.root.joinpath(*key_parts(key))
+
+    def put_new(self, key: str, content: bytes | memoryview) -> bool:
+        destination = self.path(key)
+        try:
+            self._make_folder(destination.parent)
+            if destination.exists():
+                return False
+            return _publish(destination, content, self._mode & 0o666)
+        except OSError as error:
+            raise unavailable("write", error) from None
+
+    def put(self, key: str, content: bytes | memoryview) -> None:
+        destination = self.path(key)
+        temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            self._make_folder(destination.parent)
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, self._mode & 0o666)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, destination)
+        except OSError as error:
+            raise unavailable("write", error) from None
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self.path(key).read_bytes()
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
+        except OSError as error:
+            raise unavailable("read", error) from None
+
+    def open(self, key: str) -> BinaryIO:
+        try:
+            return self.path(key).open("rb")
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
+        except OSError as error:
+            raise unavailable("read", error) from None
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        try:
+            descriptor = os.open(self.path(key), os.O_RDONLY)
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
+        except OSError as error:
+            raise unavailable("read", error) from None
+        try:
+            return os.pread(descriptor, length, start)
+        except OSError as error:
+            raise unavailable("read", error) from None
+        finally:
+            os.close(descriptor)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Like ``mkdir -p``, but every folder from the root of the store down gets the store's mode."""
+        if folder.is_dir():
+            return
+        if folder == self.root:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            self._make_folder(folder.parent)
+        folder.mkdir(mode=self._mode, exist_ok=True)
+
+    def exists(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def size(self, key: str) -> int:
+        try:
+            return self.path(key).stat().st_size
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        folder = "/".join(key_parts(prefix)) if prefix else ""
+        yield from _walk(self.path(folder) if folder else self.root, f"{folder}/" if folder else "")
+
+    def delete(self, key: str) -> None:
+        try:
+            self.path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise unavailable("delete", error) from None
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise unavailable("list", error) from None
+    for name, is_folder, is_link in sorted(found, key=_order):
+        if not is_folder:
+            yield f"{prefix}{name}"
+        elif not is_link:
+            yield from _walk(folder / name, f"{prefix}{name}/")
+
+
+def _order(entry: tuple[str, bool, bool]) -> str:
+    """Among its neighbours a folder stands where its keys do: "a-b" before "a/b" before "a0"."""
+    return f"{entry[0]}/" if entry[1] else entry[0]
+
+
+def _publish(destination: Path, content: bytes | memoryview, mode: int) -> bool:
+    try:
+        descriptor = os.open(destination.parent, os.O_TMPFILE | os.O_WRONLY, mode)
+        staged = f"/proc/self/fd/{descriptor}"
+        temporary = None
+    except OSError:  # file systems without O_TMPFILE (NFS, some overlays)
+        temporary = destination.parent / f".{destination.name}.{secrets.token_hex(4)}.tmp"
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+        staged = str(temporary)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+            # src_dir_fd makes Python call linkat(AT_SYMLINK_FOLLOW), which an unnamed file needs; the path is absolute
+            os.link(staged, destination, src_dir_fd=descriptor, follow_symlinks=True)
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
