@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import TypeAlias
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
@@ -25,4 +26,16 @@ def digest_json(value: Json) -> str:
 
 def fingerprint(stage: str, version: int, parameters: str, inputs: Iterable[str]) -> str:
     """H(stage, version, parameters digest, sorted input digests), 64 hexadecimal digits."""
-    return digest_json({"stage": stage, "version": version, "parameters": parameters, "inputs": sorted(inputs)})
+    return fingerprinter(stage, version, parameters)(inputs)
+
+
+def fingerprinter(stage: str, version: int, parameters: str) -> Callable[[Iterable[str]], str]:
+    """``fingerprint`` for many items of one stage: what they share is encoded once, which is most of the work."""
+    shared = canonical_json({"stage": stage, "version": version, "parameters": parameters, "inputs": []})
+    before, after = shared.split(b"[]", 1)  # of the keys, "inputs" is the first
+
+    def of(inputs: Iterable[str]) -> str:
+        encoded = ",".join(map(encode_basestring, sorted(inputs)))
+        return hashlib.sha256(b"%b[%b]%b" % (before, encoded.encode(), after)).hexdigest()
+
+    return of

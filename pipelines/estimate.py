@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from cluster.events import FOLDER as EVENTS
 from curate.storage import Store
+from pipelines.grouping import SERIES_TABLE
+from pipelines.partitions import read_partitions
 from pipelines.plan import Plan
 
 DEFAULT_BYTES_A_SECOND = 20e6  # one worker: read, de-identify, decode, resample, write and verify, uncompressed CT
@@ -30,16 +32,16 @@ class Cost:
 def estimate_plan(plan: Plan, store: Store, workers: int) -> Cost:
     """Cost of what is left, on so many workers."""
     rate = measured_rate(store, plan.job.stage)
-    bytes_left = sum(unit.cost for unit in plan.left)
-    series_left = sum(len(unit.items) for unit in plan.left)
-    rows = plan.series.select(["status", "reason"]).to_pylist()
+    rejected: Counter[str] = Counter()
+    for rows in read_partitions(store, SERIES_TABLE, columns=["reason"]):
+        rejected.update(rows["reason"].drop_null().to_pylist())
     return Cost(
-        rejected=dict(sorted(Counter(row["reason"] for row in rows if row["status"] == "rejected").items())),
-        settled=len(plan.items) - len(plan.too_large) - series_left,
-        series_left=series_left,
-        bytes_left=bytes_left,
-        lanes=dict(sorted(Counter(unit.memory for unit in plan.left).items())),
-        seconds=bytes_left / (rate or DEFAULT_BYTES_A_SECOND) / workers,
+        rejected=dict(sorted(rejected.items())),
+        settled=plan.settled,
+        series_left=plan.left.series,
+        bytes_left=plan.left.bytes,
+        lanes=dict(plan.left.lanes),
+        seconds=plan.left.bytes / (rate or DEFAULT_BYTES_A_SECOND) / workers,
         rate_from="from earlier units of this store" if rate else "from a default rate: nothing is measured yet",
     )
 

@@ -6,7 +6,7 @@ no clock or writer's metadata goes in, so the same rows in any order, from any n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -60,11 +60,27 @@ class WrittenTable:
 
 def table_bytes(table: pa.Table) -> bytes:
     """Parquet bytes (zstd) of the rows in the order given."""
-    options = {"compression": "zstd", "compression_level": 3, "row_group_size": ROWS_PER_GROUP}
+    return tables_bytes([table])
+
+
+def tables_bytes(pieces: Iterable[pa.Table], *, rows_per_group: int = ROWS_PER_GROUP) -> bytes:
+    """Parquet bytes of one or more tables of one schema, one after another; each begins a row group of its own.
+
+    Pieces are asked for one by one, so that a large table need not be in memory whole. Raises ``ValueError`` if there
+    is none.
+    """
     sink = pa.BufferOutputStream()
-    # One chunk a column and no pandas metadata: chunk borders and metadata of the maker would change the bytes.
-    whole = table.replace_schema_metadata(None).combine_chunks()
-    pq.write_table(whole, sink, version="2.6", **options)
+    writer: pq.ParquetWriter | None = None
+    for piece in pieces:
+        # One chunk a column and no pandas metadata: chunk borders and metadata of the maker would change the bytes.
+        whole = piece.replace_schema_metadata(None).combine_chunks()
+        if writer is None:
+            options = {"version": "2.6", "compression": "zstd", "compression_level": 3}
+            writer = pq.ParquetWriter(sink, whole.schema, **options)
+        writer.write_table(whole, row_group_size=rows_per_group)
+    if writer is None:
+        raise ValueError("a table of no piece has no schema")
+    writer.close()
     return bytes(sink.getvalue())
 
 

@@ -10,7 +10,7 @@ from pipelines.cli.working import working
 def plan(spec: SpecFile, executor: ExecutorName = None, address: Address = None, workers: Workers = None) -> None:
     """Say what a run would do: series, bytes, units, memory lanes, expected time.
 
-    Reads headers only. Writes the catalogue (keyed rows), its private counterpart and catalogue/plan.parquet; no image.
+    Reads headers only. Writes the catalogue (keyed rows), its private counterpart and catalogue/plan/; no image.
     """
     from pipelines.estimate import estimate_plan
     from pipelines.plan import make_plan
@@ -22,12 +22,12 @@ def plan(spec: SpecFile, executor: ExecutorName = None, address: Address = None,
         f"Plan of {work.spec.name}",
         ("", "what"),
         [
-            ("series in the archives", made.series.num_rows),
+            ("series in the archives", made.series.counts["rows"]),
             ("rejected by their headers", reasons(cost.rejected)),
-            ("to build", f"{len(made.items)} series, {in_bytes(sum(item.cost for item in made.items))}"),
+            ("to build", f"{made.items} series, {in_bytes(made.index.counts['bytes'])}"),
             ("of them settled already", f"{cost.settled} series"),
-            ("too large for any lane", len(made.too_large)),
-            ("left", f"{len(made.left)} units, {cost.series_left} series, {in_bytes(cost.bytes_left)}"),
+            ("too large for any lane", made.too_large),
+            ("left", f"{made.left.units} units, {cost.series_left} series, {in_bytes(cost.bytes_left)}"),
             (
                 "memory lanes",
                 ", ".join(f"{count} units of {in_bytes(lane)}" for lane, count in cost.lanes.items()) or "-",
@@ -35,4 +35,4 @@ def plan(spec: SpecFile, executor: ExecutorName = None, address: Address = None,
             ("expected time", f"{in_seconds(cost.seconds)} on {work.executor.workers} workers ({cost.rate_from})"),
         ],
     )
-    console.print(f"plan {made.digest[:16]} written to {work.workspace.store.url}/catalogue/plan.parquet")
+    console.print(f"plan {made.index.digest[:16]} written to {work.workspace.store.url}/catalogue/plan")

@@ -1,0 +1,150 @@
+"""What the ledger says of a plan, partition by partition: what is left to do, and the account at the end.
+
+Outcomes are sorted out into the partitions of the plan first, so neither the ledger nor the plan is ever in memory
+whole, and memory does not grow with the number of units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.ledger import AGAIN, Account, Ledger, make_account
+from cluster.outcomes import Status
+from cluster.scratch import scratch_folder
+from cluster.units import Unit
+from curate.reasons import REASONS, Reason
+from curate.storage import Store
+from pipelines.packing import PLAN_TABLE, items_of, units_of
+from pipelines.partitions import read_part
+from pipelines.shuffle import Shuffle
+
+HELD_BYTES = 16 * 2**20  # of outcomes in memory
+_BATCH = 10_000  # outcomes
+_OUTCOMES = pa.schema(
+    [("fingerprint", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("size", pa.int64())]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The best outcome of one item, as far as counting needs it."""
+
+    status: Status
+    reason: Reason | None
+    size: int  # bytes published
+
+
+class Settled:
+    """The outcomes of one stage, by the partition of their item's key."""
+
+    def __init__(self, rows: Shuffle) -> None:
+        self._rows = rows
+
+    def partition(self, number: int) -> dict[str, Ending]:
+        """The outcome that counts of every item of a partition that was ever settled, by fingerprint."""
+        best: dict[str, Ending] = {}
+        table = self._rows.partition(number)
+        for mark, status, reason, size in zip(*(table[name].to_pylist() for name in _OUTCOMES.names), strict=True):
+            ending = Ending(Status(status), None if reason is None else REASONS[reason], size)
+            known = best.get(mark)
+            if known is None or _order(ending) < _order(known):
+                best[mark] = ending
+        return best
+
+    def marks(self, number: int) -> pa.Array:
+        """Fingerprints of a partition's items that need not be tried."""
+        best = self.partition(number).items()
+        return pa.array([mark for mark, ending in best if ending.reason not in AGAIN], pa.string())
+
+
+@contextmanager
+def read_settled(ledger: Ledger, partitions: int) -> Iterator[Settled]:
+    """Sort the ledger's outcomes out, for as long as the context lasts."""
+    with scratch_folder("curate-ledger-") as scratch:
+        rows = Shuffle(scratch / "outcomes", _OUTCOMES, partitions, held_bytes=HELD_BYTES)
+        for keys, table in _outcomes(ledger):
+            rows.add(table, keys)
+        yield Settled(rows)
+
+
+@dataclass(frozen=True)
+class Left:
+    """How much of a plan no receipt settles."""
+
+    units: int = 0
+    series: int = 0
+    bytes: int = 0
+    memory_bytes: int = 0  # the largest estimate among them
+    lanes: tuple[tuple[int, int], ...] = ()  # (bytes, units), ascending
+
+
+def count_left(store: Store, stage: str, partitions: int) -> Left:
+    """Count, without making a unit."""
+    units = series = size = memory = 0
+    lanes: dict[int, int] = {}
+    for rows in _rows_left(store, stage, partitions):
+        series += rows.num_rows
+        size += pc.sum(rows["size_bytes"]).as_py() or 0
+        memory = max(memory, pc.max(rows["memory_bytes"]).as_py() or 0)
+        for lane, count in _units_by_lane(rows):
+            units += count
+            lanes[lane] = lanes.get(lane, 0) + count
+    return Left(units, series, size, memory, tuple(sorted(lanes.items())))
+
+
+def units_left(store: Store, stage: str, partitions: int) -> Iterator[Unit]:
+    """Plan minus ledger, as it is when the first unit is asked for; the units of one partition at a time."""
+    for rows in _rows_left(store, stage, partitions):
+        yield from units_of(stage, rows)
+
+
+def account_of(store: Store, stage: str, partitions: int) -> Account:
+    """Hold every item of the plan against the ledger. Raises ``Unaccounted`` for items that have no outcome."""
+    with read_settled(Ledger(store, stage), partitions) as settled:
+        parts = (
+            make_account(items_of(read_part(store, PLAN_TABLE, number, partitions)), settled.partition(number))
+            for number in range(partitions)
+        )
+        return reduce(Account.__add__, parts)
+
+
+def _rows_left(store: Store, stage: str, partitions: int) -> Iterator[pa.Table]:
+    with read_settled(Ledger(store, stage), partitions) as settled:
+        for number in range(partitions):
+            rows = read_part(store, PLAN_TABLE, number, partitions, filters=pc.is_valid(pc.field("unit")))
+            yield rows.filter(pc.invert(pc.is_in(rows["fingerprint"], settled.marks(number))))
+
+
+def _units_by_lane(rows: pa.Table) -> list[tuple[int, int]]:
+    counted = rows.group_by("lane_bytes", use_threads=False).aggregate([("unit", "count_distinct")])
+    return list(zip(counted["lane_bytes"].to_pylist(), counted["unit_count_distinct"].to_pylist(), strict=True))
+
+
+def _outcomes(ledger: Ledger) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
+    """(item keys, rows of outcomes) of a ledger, some thousands at a time."""
+    keys: list[str] = []
+    rows: list[tuple[str, str, str | None, int]] = []
+    for receipt in ledger.receipts():
+        for one in receipt.outcomes:
+            keys.append(one.key)
+            rows.append((one.fingerprint, one.status.value, one.reason.value if one.reason else None, one.size))
+        if len(rows) >= _BATCH:
+            yield _table(keys, rows)
+            keys, rows = [], []
+    if rows:
+        yield _table(keys, rows)
+
+
+def _table(keys: list[str], rows: list[tuple[str, str, str | None, int]]) -> tuple[pa.ChunkedArray, pa.Table]:
+    columns = dict(zip(_OUTCOMES.names, map(list, zip(*rows, strict=True)), strict=True))
+    return pa.chunked_array([keys], pa.string()), pa.table(columns, schema=_OUTCOMES)
+
+
+def _order(ending: Ending) -> tuple[int, str]:
+    return ending.status.rank, ending.reason.value if ending.reason else ""
