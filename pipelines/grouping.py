@@ -28,6 +28,7 @@ from curate.manifests import read_table, sort_rows
 from curate.manifests.schemas import FILES, INSTANCES, SERIES
 from curate.manifests.tables import SORT_KEYS
 from curate.reasons import Reason
+from curate.storage import Store
 from pipelines.catalogue import HEADERS, SOURCES, Listing, headers_key, listing_key, part_keys
 from pipelines.partitions import ROWS_PER_GROUP, Index, PartitionWriter, find_index, partition_count
 from pipelines.shuffle import Shuffle
@@ -67,6 +68,11 @@ def group(
         for chunk in listing.chunks:
             rows.add(workspace, scanned[chunk.fingerprint])
         return rows.write(workspace, parameters, made_of, private_made_of)
+
+
+def series_writer(store: Store, partitions: int) -> PartitionWriter:
+    """Writes the SERIES rows of a catalogue, partition by partition."""
+    return PartitionWriter(store, SERIES_TABLE, partitions, distinct=(*_IDENTITY[1:], "series_key", "fingerprint"))
 
 
 def group_rows(rows: pa.Table, parameters: Mapping[str, Any]) -> Iterator[tuple[pa.Table, pa.Table]]:
@@ -132,11 +138,12 @@ class _Rows:
 
     def write(self, workspace: Workspace, parameters: Mapping[str, Any], made_of: str, private_made_of: str) -> Index:
         """Write every partition of the four tables, then their indexes."""
-        instances, series, files = (
-            PartitionWriter(workspace.store, table, self.partitions)
-            for table in (INSTANCES_TABLE, SERIES_TABLE, FILES_TABLE)
-        )
-        sources = PartitionWriter(workspace.private, SOURCES_TABLE, self.partitions)
+        store = workspace.store
+        distinct = ("instance_key", "file_key", "header_digest", "stamp")
+        instances = PartitionWriter(store, INSTANCES_TABLE, self.partitions, distinct=distinct)
+        series = series_writer(store, self.partitions)
+        files = PartitionWriter(store, FILES_TABLE, self.partitions, distinct=("file_key",))
+        sources = PartitionWriter(workspace.private, SOURCES_TABLE, self.partitions, distinct=("file_key", "member"))
         count = 0
         for number in range(self.partitions):
             verdicts = [SERIES.empty_table()]

@@ -7,7 +7,7 @@ partition depends on the rows of that partition alone, so partitions could be pl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -39,7 +39,29 @@ PLAN = pa.schema(
     ]
 )
 _ORDER = ("site", "patient_key", "series_key")  # in which items are packed: what lies together is read together
+_COUNTED = ("units", "series", "bytes", "memory_bytes")
 _NEEDED = [*_ORDER, "study_key", "status", "fingerprint", "size_bytes", "memory_bytes"]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much work some rows of a plan are; what no lane holds is not work."""
+
+    units: int = 0
+    series: int = 0
+    bytes: int = 0  # to read
+    memory_bytes: int = 0  # the largest estimate among them
+    lanes: Mapping[int, int] = field(default_factory=dict)  # bytes -> units, ascending
+
+    def __add__(self, other: Amount) -> Amount:
+        lanes = {lane: self.lanes.get(lane, 0) + other.lanes.get(lane, 0) for lane in {**self.lanes, **other.lanes}}
+        return Amount(
+            self.units + other.units,
+            self.series + other.series,
+            self.bytes + other.bytes,
+            max(self.memory_bytes, other.memory_bytes),
+            dict(sorted(lanes.items())),
+        )
 
 
 @dataclass(frozen=True)
@@ -55,22 +77,39 @@ class Packing:
 def lay_out(store: Store, series: Index, packing: Packing) -> Index:
     """Write the plan of a catalogue, unless it stands there already, and return its index.
 
-    Its counts: ``items``, of them ``too_large``, their ``bytes``, and ``units``.
+    What it counts is read by ``amount_of``; ``too_large`` are the items that no lane holds.
     """
     made_of = digest_json([VERSION, series.digest, _identity(packing)])
     if known := find_index(store, PLAN_TABLE, made_of):
         return known
-    writer = PartitionWriter(store, PLAN_TABLE, series.partitions)
-    counts = dict.fromkeys(("items", "too_large", "bytes", "units"), 0)
+    writer = PartitionWriter(store, PLAN_TABLE, series.partitions, distinct=("unit", "series_key", "fingerprint"))
+    amount, too_large = Amount(), 0
     for number in range(series.partitions):
         found = read_part(store, SERIES_TABLE, number, series.partitions, columns=_NEEDED)
         rows = plan_rows(found, packing, partitions=series.partitions)
         writer.write([rows])
-        counts["items"] += rows.num_rows
-        counts["too_large"] += rows["unit"].null_count
-        counts["bytes"] += pc.sum(rows["size_bytes"]).as_py() or 0
-        counts["units"] += pc.count_distinct(rows["unit"]).as_py()
-    return writer.finish(made_of, counts)
+        amount += count_rows(rows)
+        too_large += rows["unit"].null_count
+    lanes = {f"units_of_{lane}": count for lane, count in amount.lanes.items()}
+    counted = {name: getattr(amount, name) for name in _COUNTED}
+    return writer.finish(made_of, {**counted, **lanes, "too_large": too_large})
+
+
+def amount_of(index: Index) -> Amount:
+    """All the work of a plan."""
+    lanes = {int(name.rpartition("_")[2]): n for name, n in index.counts.items() if name.startswith("units_of_")}
+    return Amount(**{name: index.counts[name] for name in _COUNTED}, lanes=dict(sorted(lanes.items())))
+
+
+def count_rows(rows: pa.Table) -> Amount:
+    """How much work these rows of PLAN are."""
+    rows = rows.filter(pc.is_valid(rows["unit"]))
+    if not rows.num_rows:
+        return Amount()
+    counted = rows.group_by("lane_bytes", use_threads=False).aggregate([("unit", "count_distinct")])
+    lanes = dict(zip(counted["lane_bytes"].to_pylist(), counted["unit_count_distinct"].to_pylist(), strict=True))
+    size, memory = pc.sum(rows["size_bytes"]).as_py(), pc.max(rows["memory_bytes"]).as_py()
+    return Amount(sum(lanes.values()), rows.num_rows, size, memory, dict(sorted(lanes.items())))
 
 
 def plan_rows(series: pa.Table, packing: Packing, *, partitions: int) -> pa.Table:

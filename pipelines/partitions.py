@@ -11,7 +11,7 @@ earlier, larger plan left behind are never read, and a plan that was killed half
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from zlib import crc32
 
@@ -26,6 +26,7 @@ from curate.storage import Store, sha256_bytes
 
 ROWS_PER_GROUP = 16_384  # of a partition: what is read to find one series
 _FORMAT = 1
+_LEVEL = 1  # of zstd: keys and digests hardly compress, a higher one only takes longer
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ def partition_numbers(keys: pa.Array | pa.ChunkedArray, partitions: int) -> NDAr
     """``partition_of`` for a column of keys."""
     if partitions == 1:
         return np.zeros(len(keys), np.int64)
-    encoded = pa.chunked_array([keys] if isinstance(keys, pa.Array) else keys.chunks, pa.string()).combine_chunks()
-    encoded = encoded.dictionary_encode()
+    encoded = (keys if isinstance(keys, pa.Array) else keys.combine_chunks()).dictionary_encode()
     numbers = np.array([partition_of(key, partitions) for key in encoded.dictionary.to_pylist()], np.int64)
-    return numbers[encoded.indices.to_numpy(zero_copy_only=False)]
+    codes: NDArray[np.int32] = encoded.indices.to_numpy(zero_copy_only=False)
+    return numbers[codes]
 
 
 def part_key(table: str, number: int, partitions: int) -> str:
@@ -115,17 +116,21 @@ def read_whole(
 
 
 class PartitionWriter:
-    """Writes the partitions of one table in their order, and then its index."""
+    """Writes the partitions of one table in their order, and then its index.
 
-    def __init__(self, store: Store, table: str, partitions: int) -> None:
+    ``distinct``: columns whose values hardly repeat.
+    """
+
+    def __init__(self, store: Store, table: str, partitions: int, *, distinct: Collection[str] = ()) -> None:
         self._store = store
+        self._distinct = distinct
         self._table = table
         self._partitions = partitions
         self._digests: list[Json] = []
 
     def write(self, pieces: Iterable[pa.Table]) -> None:
         """Write the next partition: each piece is sorted already and becomes row groups of its own."""
-        content = tables_bytes(pieces, rows_per_group=ROWS_PER_GROUP)
+        content = tables_bytes(pieces, rows_per_group=ROWS_PER_GROUP, level=_LEVEL, distinct=self._distinct)
         self._store.put(part_key(self._table, len(self._digests), self._partitions), content)
         self._digests.append(sha256_bytes(content))
 

@@ -22,9 +22,20 @@ from curate.storage import Store
 from pipelines.catalogue import Listing, catalogue_job, headers_key, list_sites
 from pipelines.grouping import group
 from pipelines.masks import list_masks
-from pipelines.packing import PLAN_TABLE, Packing, cut, items_of, lane_bytes, lay_out, units_of, without_settled
+from pipelines.packing import (
+    PLAN_TABLE,
+    Amount,
+    Packing,
+    amount_of,
+    cut,
+    items_of,
+    lane_bytes,
+    lay_out,
+    units_of,
+    without_settled,
+)
 from pipelines.partitions import Index, read_part
-from pipelines.settled import Left, count_left, units_left
+from pipelines.settled import count_left, units_left
 from pipelines.spec import Spec
 from pipelines.volumes import volumes_job
 from pipelines.watch import Watch
@@ -40,12 +51,17 @@ class Plan:
     series: Index  # of SERIES, status accepted | rejected
     index: Index  # of PLAN
     largest_lane: int  # bytes
-    left: Left  # what no receipt settled when the plan was made
+    left: Amount  # what no receipt settled when the plan was made
+
+    @property
+    def amount(self) -> Amount:
+        """All the work there is, settled or not."""
+        return amount_of(self.index)
 
     @property
     def items(self) -> int:
         """Accepted series, those that no lane holds among them."""
-        return self.index.counts["items"]
+        return self.amount.series + self.too_large
 
     @property
     def too_large(self) -> int:
@@ -55,7 +71,7 @@ class Plan:
     @property
     def settled(self) -> int:
         """Series that earlier runs settled."""
-        return self.items - self.too_large - self.left.series
+        return self.amount.series - self.left.series
 
     def read_items(self) -> Iterator[Item]:
         """Every item."""
@@ -96,7 +112,7 @@ def make_plan(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch
 def plan_series(store: Store, series: Index, packing: Packing) -> Plan:
     """From the SERIES rows of a store on: the plan, and what is left of it."""
     index = lay_out(store, series, packing)
-    left = count_left(store, packing.job.stage, index.partitions)
+    left = count_left(store, packing.job.stage, index)
     return Plan(packing.job, store, series, index, max(packing.lanes), left)
 
 

@@ -20,8 +20,8 @@ from cluster.scratch import scratch_folder
 from cluster.units import Unit
 from curate.reasons import REASONS, Reason
 from curate.storage import Store
-from pipelines.packing import PLAN_TABLE, items_of, units_of
-from pipelines.partitions import read_part
+from pipelines.packing import PLAN_TABLE, Amount, amount_of, count_rows, items_of, units_of
+from pipelines.partitions import Index, read_part
 from pipelines.shuffle import Shuffle
 
 HELD_BYTES = 16 * 2**20  # of outcomes in memory
@@ -45,6 +45,11 @@ class Settled:
 
     def __init__(self, rows: Shuffle) -> None:
         self._rows = rows
+
+    @property
+    def rows(self) -> int:
+        """Outcomes in the ledger, of whatever plan."""
+        return self._rows.rows
 
     def partition(self, number: int) -> dict[str, Ending]:
         """The outcome that counts of every item of a partition that was ever settled, by fingerprint."""
@@ -73,35 +78,19 @@ def read_settled(ledger: Ledger, partitions: int) -> Iterator[Settled]:
         yield Settled(rows)
 
 
-@dataclass(frozen=True)
-class Left:
-    """How much of a plan no receipt settles."""
-
-    units: int = 0
-    series: int = 0
-    bytes: int = 0
-    memory_bytes: int = 0  # the largest estimate among them
-    lanes: tuple[tuple[int, int], ...] = ()  # (bytes, units), ascending
-
-
-def count_left(store: Store, stage: str, partitions: int) -> Left:
-    """Count, without making a unit."""
-    units = series = size = memory = 0
-    lanes: dict[int, int] = {}
-    for rows in _rows_left(store, stage, partitions):
-        series += rows.num_rows
-        size += pc.sum(rows["size_bytes"]).as_py() or 0
-        memory = max(memory, pc.max(rows["memory_bytes"]).as_py() or 0)
-        for lane, count in _units_by_lane(rows):
-            units += count
-            lanes[lane] = lanes.get(lane, 0) + count
-    return Left(units, series, size, memory, tuple(sorted(lanes.items())))
+def count_left(store: Store, stage: str, plan: Index) -> Amount:
+    """What no receipt settles, counted without making a unit."""
+    with read_settled(Ledger(store, stage), plan.partitions) as settled:
+        if not settled.rows:
+            return amount_of(plan)
+        return sum(map(count_rows, _rows_left(store, plan.partitions, settled)), Amount())
 
 
 def units_left(store: Store, stage: str, partitions: int) -> Iterator[Unit]:
     """Plan minus ledger, as it is when the first unit is asked for; the units of one partition at a time."""
-    for rows in _rows_left(store, stage, partitions):
-        yield from units_of(stage, rows)
+    with read_settled(Ledger(store, stage), partitions) as settled:
+        for rows in _rows_left(store, partitions, settled):
+            yield from units_of(stage, rows)
 
 
 def account_of(store: Store, stage: str, partitions: int) -> Account:
@@ -114,16 +103,12 @@ def account_of(store: Store, stage: str, partitions: int) -> Account:
         return reduce(Account.__add__, parts)
 
 
-def _rows_left(store: Store, stage: str, partitions: int) -> Iterator[pa.Table]:
-    with read_settled(Ledger(store, stage), partitions) as settled:
-        for number in range(partitions):
-            rows = read_part(store, PLAN_TABLE, number, partitions, filters=pc.is_valid(pc.field("unit")))
-            yield rows.filter(pc.invert(pc.is_in(rows["fingerprint"], settled.marks(number))))
-
-
-def _units_by_lane(rows: pa.Table) -> list[tuple[int, int]]:
-    counted = rows.group_by("lane_bytes", use_threads=False).aggregate([("unit", "count_distinct")])
-    return list(zip(counted["lane_bytes"].to_pylist(), counted["unit_count_distinct"].to_pylist(), strict=True))
+def _rows_left(store: Store, partitions: int, settled: Settled) -> Iterator[pa.Table]:
+    for number in range(partitions):
+        rows = read_part(store, PLAN_TABLE, number, partitions)
+        marks = settled.marks(number)
+        kept = pc.and_(pc.is_valid(rows["unit"]), pc.invert(pc.is_in(rows["fingerprint"], marks)))
+        yield rows.filter(kept) if len(marks) else rows
 
 
 def _outcomes(ledger: Ledger) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:

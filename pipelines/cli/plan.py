@@ -24,7 +24,7 @@ def plan(spec: SpecFile, executor: ExecutorName = None, address: Address = None,
         [
             ("series in the archives", made.series.counts["rows"]),
             ("rejected by their headers", reasons(cost.rejected)),
-            ("to build", f"{made.items} series, {in_bytes(made.index.counts['bytes'])}"),
+            ("to build", f"{made.items} series, {in_bytes(made.amount.bytes)}"),
             ("of them settled already", f"{cost.settled} series"),
             ("too large for any lane", made.too_large),
             ("left", f"{made.left.units} units, {cost.series_left} series, {in_bytes(cost.bytes_left)}"),

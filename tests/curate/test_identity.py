@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.identity import canonical_json, digest_json, fingerprint, fingerprinter
+from curate.identity import canonical_json, digest_json, fingerprint, fingerprinter, list_digester
 
 
 def test_equal_values_give_equal_bytes_whatever_the_order_of_keys() -> None:
@@ -45,3 +45,9 @@ def test_a_fingerprint_is_the_digest_of_its_canonical_json(
 ) -> None:
     whole = {"stage": stage, "version": version, "parameters": parameters, "inputs": sorted(inputs)}
     assert fingerprinter(stage, version, parameters)(inputs) == digest_json(whole)
+
+
+@pytest.mark.parametrize("shared", [{}, {"a": 1}, {"z": "z"}, {"a": '"items":[]', "z": [], "items": ["other"]}])
+@pytest.mark.parametrize("values", [[], ["a"], ["b", "a"], ['"', "\\", "ü"]])
+def test_a_list_is_digested_as_in_the_whole(shared: dict[str, object], values: list[str]) -> None:
+    assert list_digester("items", shared)(values) == digest_json({**shared, "items": values})  # type: ignore[arg-type,dict-item]

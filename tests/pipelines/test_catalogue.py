@@ -15,10 +15,9 @@ from curate.errors import Misconfigured
 from curate.manifests import read_table
 from pipelines.catalogue import LISTING, PROCESS_MEMORY, catalogue_job, file_ref, list_sites, listing_key
 from pipelines.grouping import FILES_TABLE, INSTANCES_TABLE, SOURCES_TABLE
-from pipelines.packing import PLAN_TABLE
+from pipelines.packing import PLAN_TABLE, Amount
 from pipelines.partitions import read_whole
 from pipelines.plan import make_plan
-from pipelines.settled import Left
 from pipelines.spec import read_spec
 from pipelines.watch import Watch
 from pipelines.workspace import open_workspace
@@ -108,7 +107,7 @@ def test_planning_writes_no_image(cervical: Curated, tmp_path: Path) -> None:
     assert sorted({key.split("/")[0] for key in workspace.store.list()}) == ["catalogue", "ledger"]
     assert list(workspace.store.list("ledger/catalogue")) == list(workspace.store.list("ledger"))
     assert list(plan.read_left()) == list(plan.read_units())
-    assert plan.left.units == plan.index.counts["units"] > 0
+    assert plan.left == plan.amount
     planned = read_whole(workspace.store, PLAN_TABLE)
     assert sorted(planned["series_key"].to_pylist()) == sorted(item.key for item in plan.read_items())
 
@@ -121,7 +120,7 @@ def test_a_plan_is_the_same_before_and_after_the_work(cervical: Curated, tmp_pat
     curate(folder)
     after = make_plan(spec, workspace, Inline(workspace.store.url), Watch(Console(quiet=True)))
     assert after.index == before.index
-    assert after.left == Left()
+    assert after.left == Amount()
 
 
 def test_what_fits_no_lane_is_named_and_the_rest_goes_on(

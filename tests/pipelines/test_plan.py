@@ -18,7 +18,6 @@ from pipelines.grouping import SERIES_TABLE
 from pipelines.packing import PLAN_TABLE, cut, lane_bytes, units_of, without_settled
 from pipelines.partitions import read_whole
 from pipelines.plan import Plan, make_plan
-from pipelines.settled import Left
 from pipelines.spec import Runtime
 from pipelines.watch import Watch
 from tests.support.curated import Curated
@@ -112,9 +111,7 @@ def series_of(plan: Plan) -> list[dict[str, Any]]:
 
 
 def unsettled(plan: Plan) -> Plan:
-    counts = plan.index.counts
-    lanes = tuple(sorted(Counter(unit.memory for unit in plan.read_units()).items()))
-    return replace(plan, left=Left(counts["units"], counts["items"], counts["bytes"], lanes=lanes))
+    return replace(plan, left=plan.amount)
 
 
 def test_a_cost_counts_what_is_left(plan: Plan, cervical: Curated) -> None:
@@ -125,7 +122,7 @@ def test_a_cost_counts_what_is_left(plan: Plan, cervical: Curated) -> None:
     assert all_of_it.series_left == plan.items
     assert all_of_it.bytes_left == sum(item.cost for item in plan.read_items())
     assert all_of_it.settled == 0
-    assert sum(all_of_it.lanes.values()) == plan.index.counts["units"]
+    assert sum(all_of_it.lanes.values()) == len(list(plan.read_units()))
     counts = Counter(row["reason"] for row in series_of(plan) if row["status"] == "rejected")
     assert all_of_it.rejected == counts
 
