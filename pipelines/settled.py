@@ -6,7 +6,7 @@ whole, and memory does not grow with the number of units.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -27,7 +27,7 @@ from pipelines.shuffle import Shuffle
 HELD_BYTES = 16 * 2**20  # of outcomes in memory
 _BATCH = 10_000  # outcomes
 _OUTCOMES = pa.schema(
-    [("fingerprint", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("size", pa.int64())]
+    [("fingerprint", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("bytes", pa.int64())]
 )
 
 
@@ -62,10 +62,10 @@ class Settled:
                 best[mark] = ending
         return best
 
-    def marks(self, number: int) -> pa.Array:
-        """Fingerprints of a partition's items that need not be tried."""
+    def marks(self, number: int, again: Collection[Reason] = AGAIN) -> pa.Array:
+        """Fingerprints of a partition's items that need not be tried: all but those whose reason is in ``again``."""
         best = self.partition(number).items()
-        return pa.array([mark for mark, ending in best if ending.reason not in AGAIN], pa.string())
+        return pa.array([mark for mark, ending in best if ending.reason not in again], pa.string())
 
 
 @contextmanager

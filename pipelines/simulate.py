@@ -30,9 +30,9 @@ from curate.manifests.schemas import SERIES
 from curate.manifests.tables import SORT_KEYS
 from curate.storage import Store
 from pipelines.grouping import series_writer
-from pipelines.packing import Packing
+from pipelines.packing import Packing, lane_bytes
 from pipelines.partitions import Index, partition_count
-from pipelines.plan import Plan, lane_bytes, plan_series
+from pipelines.plan import Plan, plan_series
 from pipelines.shuffle import Shuffle
 from pipelines.spec import MODALITY, Runtime, Task
 from pipelines.volumes import STAGE, VERSION, open_builder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from cluster.executors import Inline
 from cluster.ledger import Ledger
 from cluster.outcomes import ItemOutcome, Status
 from cluster.units import Item
-from pipelines.estimate import DEFAULT_BYTES_A_SECOND, Cost, estimate_plan, measured_rate
 from pipelines.grouping import SERIES_TABLE
 from pipelines.packing import PLAN_TABLE, cut, lane_bytes, units_of, without_settled
 from pipelines.partitions import read_whole
@@ -108,41 +105,6 @@ def test_memory_grows_with_the_series_and_holds_a_process(plan: Plan) -> None:
 def series_of(plan: Plan) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = read_whole(plan.store, SERIES_TABLE).to_pylist()
     return rows
-
-
-def unsettled(plan: Plan) -> Plan:
-    return replace(plan, left=plan.amount)
-
-
-def test_a_cost_counts_what_is_left(plan: Plan, cervical: Curated) -> None:
-    nothing: Cost = estimate_plan(plan, cervical.workspace.store, 2)
-    assert (nothing.series_left, nothing.bytes_left, nothing.seconds) == (0, 0, 0.0)
-    assert nothing.settled == plan.items
-    all_of_it = estimate_plan(unsettled(plan), cervical.workspace.store, 2)
-    assert all_of_it.series_left == plan.items
-    assert all_of_it.bytes_left == sum(item.cost for item in plan.read_items())
-    assert all_of_it.settled == 0
-    assert sum(all_of_it.lanes.values()) == len(list(plan.read_units()))
-    counts = Counter(row["reason"] for row in series_of(plan) if row["status"] == "rejected")
-    assert all_of_it.rejected == counts
-
-
-def test_more_workers_need_less_time(plan: Plan, cervical: Curated) -> None:
-    one, two = (estimate_plan(unsettled(plan), cervical.workspace.store, workers).seconds for workers in (1, 2))
-    assert one == pytest.approx(2 * two)
-    assert one == pytest.approx(sum(item.cost for item in plan.read_items()) / DEFAULT_BYTES_A_SECOND)
-
-
-def test_the_rate_is_measured_from_the_units_that_the_store_has_seen(cervical: Curated) -> None:
-    store = cervical.workspace.store
-    assert measured_rate(store, "no such stage") is None
-    event = (
-        b'{"event":"unit_settled","stage":"rate","done":2,"bytes_in":3000000,"seconds":1.5}\n'
-        b'{"event":"unit_settled","stage":"rate","done":0,"bytes_in":9000000,"seconds":9.0}\n'
-        b'{"event":"stage_ended","stage":"rate","seconds":99}\n'
-    )
-    store.put("events/test/000000.jsonl", event)
-    assert measured_rate(store, "rate") == pytest.approx(2e6)
 
 
 def test_the_catalogue_says_series_by_series_what_was_found(plan: Plan) -> None:

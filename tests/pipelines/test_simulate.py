@@ -15,9 +15,8 @@ from cluster.units import memory_needed, pack
 from curate.dicom.estimate import estimate_memory
 from curate.storage import open_store
 from pipelines.grouping import SERIES_TABLE
-from pipelines.packing import PLAN_TABLE, Packing, make_items
+from pipelines.packing import PLAN_TABLE, Packing, lane_bytes, make_items
 from pipelines.partitions import partition_numbers, read_part, read_partitions, read_whole
-from pipelines.plan import lane_bytes
 from pipelines.simulate import SHAPES, draw_series, simulate
 from pipelines.spec import Runtime, Task
 from tests.support.curated import digests
