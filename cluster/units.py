@@ -6,10 +6,11 @@ of items that one worker settles in one attempt and accounts for in one receipt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from curate.identity import digest_json
+from curate.identity import list_digester
 
 MARGIN_NUMERATOR, MARGIN_DENOMINATOR = 5, 4  # an estimate is given a quarter more before it is compared with a lane
 MOST_ITEMS = 256  # keeps a receipt small and a lost unit cheap, however small the items are
@@ -42,7 +43,7 @@ class Unit:
 
 def make_unit(stage: str, items: Sequence[Item], memory: int) -> Unit:
     """The unit of these items; its id depends on the stage and the items' fingerprints alone, never on the lane."""
-    identity = digest_json({"stage": stage, "items": [item.fingerprint for item in items]})
+    identity = _digest_of(stage)([item.fingerprint for item in items])
     return Unit(stage, identity[:32], tuple(items), memory)
 
 
@@ -98,6 +99,11 @@ def pack(
     for lane in ladder:
         if open_items[lane]:
             yield make_unit(stage, open_items[lane], lane)
+
+
+@cache
+def _digest_of(stage: str) -> Callable[[Iterable[str]], str]:
+    return list_digester("items", {"stage": stage})
 
 
 def _lane_of(item: Item, ladder: Sequence[int]) -> int:

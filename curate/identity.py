@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import TypeAlias
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_json(value: Json) -> bytes:
     """UTF-8 JSON with sorted keys and no spaces: equal values give equal bytes. NaN is refused (ValueError)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def digest_json(value: Json) -> str:
@@ -25,4 +28,22 @@ def digest_json(value: Json) -> str:
 
 def fingerprint(stage: str, version: int, parameters: str, inputs: Iterable[str]) -> str:
     """H(stage, version, parameters digest, sorted input digests), 64 hexadecimal digits."""
-    return digest_json({"stage": stage, "version": version, "parameters": parameters, "inputs": sorted(inputs)})
+    return fingerprinter(stage, version, parameters)(inputs)
+
+
+def fingerprinter(stage: str, version: int, parameters: str) -> Callable[[Iterable[str]], str]:
+    """``fingerprint`` for many items of one stage."""
+    digest = list_digester("inputs", {"stage": stage, "version": version, "parameters": parameters})
+    return lambda inputs: digest(sorted(inputs))
+
+
+def list_digester(name: str, shared: Mapping[str, Json]) -> Callable[[Iterable[str]], str]:
+    """``digest_json({**shared, name: list})`` for many lists: what they share is encoded once, most of the work."""
+    before, after = canonical_json({**shared, name: []}).split(b'"%b":[]' % name.encode(), 1)  # in no string: quotes
+    before += b'"%b":[' % name.encode()
+
+    def digest(values: Iterable[str]) -> str:
+        listed = ",".join(map(encode_basestring, values)).encode()
+        return hashlib.sha256(b"%b%b]%b" % (before, listed, after)).hexdigest()
+
+    return digest

@@ -7,12 +7,12 @@ of rows: keyed ones for the store, and where each file lies for the private zone
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cluster.job import Done, Job
 from cluster.outcomes import Output
@@ -60,12 +60,19 @@ HEADERS = (
 _IDS = ("study_key", "series_key", "instance_key")
 
 
-def catalogue_job(spec: Spec, workspace: Workspace, listing_key: str) -> Job:
-    """The job that reads the headers of one listing."""
+@dataclass(frozen=True)
+class Listing:
+    """What the archives hold, in chunks: an item a chunk, its rows of LISTING in the private zone."""
+
+    chunks: tuple[Item, ...]
+    digest: str  # keyed, of every row: also of where the files lie, so it stays in the private zone
+
+
+def catalogue_job(spec: Spec, workspace: Workspace) -> Job:
+    """The job that reads the headers of listed chunks."""
     layouts: dict[str, Json] = {site.name: site.layout for site in spec.sites}
     config: dict[str, Json] = {
         "workspace": dict(describe_workspace(spec)),
-        "listing": listing_key,
         "layouts": layouts,
         "file_bytes": file_bytes(spec),
     }
@@ -77,20 +84,22 @@ def catalogue_job(spec: Spec, workspace: Workspace, listing_key: str) -> Job:
     return Job(STAGE, VERSION, open_cataloguer, config, digest_json(parameters), ("pydicom", "pyarrow"))
 
 
-def list_sites(spec: Spec, workspace: Workspace) -> tuple[str, list[Item]]:
-    """List all archives into the private zone; return the listing's key and one item a chunk.
+def list_sites(spec: Spec, workspace: Workspace) -> Listing:
+    """List all archives into the private zone, chunk by chunk; what is in memory are the items, one a chunk.
 
     Raises ``Misconfigured``, with the path of the key in the spec, for an archive that is missing or holds no file.
     """
-    rows = [row for site in spec.sites for row in _list_site(site, spec, workspace.pseudonyms)]
-    content = table_bytes(sort_rows(pa.Table.from_pylist(rows, schema=LISTING), ("chunk", "file_key")))
-    listing_key = f"listings/{workspace.pseudonyms.digest(content)[:16]}.parquet"
-    workspace.private.put_new(listing_key, content)
-    job = catalogue_job(spec, workspace, listing_key)
-    chunks: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        chunks.setdefault(row["chunk"], []).append(row)
-    return listing_key, [_item(job, name, members, workspace.pseudonyms) for name, members in chunks.items()]
+    job = catalogue_job(spec, workspace)
+    items = []
+    digests: list[Json] = []
+    for site in spec.sites:
+        for rows in _list_site(site, spec, workspace.pseudonyms):
+            item = _item(job, rows, workspace.pseudonyms)
+            content = table_bytes(sort_rows(pa.Table.from_pylist(rows, schema=LISTING), ("file_key",)))
+            workspace.private.put(listing_key(item.fingerprint), content)  # the same chunk may have moved
+            items.append(item)
+            digests.append(workspace.pseudonyms.digest(content))
+    return Listing(tuple(items), digest_json(digests))
 
 
 def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
@@ -100,11 +109,10 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     assert isinstance(layouts, dict)
     workspace = restore_workspace(description)
     limits = Limits(file_bytes=int(str(config["file_bytes"])))
-    listing_key = str(config["listing"])
     warm_up()  # not on the first item's time
 
     def work(item: Item) -> Done:
-        listed = read_table(workspace.private, listing_key, filters=pc.field("chunk") == item.key).to_pylist()
+        listed = read_table(workspace.private, listing_key(item.fingerprint)).to_pylist()
         instances: list[dict[str, Any]] = []
         files: list[dict[str, Any]] = []
         headers: list[dict[str, Any]] = []
@@ -117,10 +125,10 @@ def open_cataloguer(config: Mapping[str, Json]) -> Callable[[Item], Done]:
                     )
                 else:
                     files.append(keyed)
-        name = item.fingerprint[:16]
+        instances_key, files_key = part_keys(item.fingerprint)
         outputs = (
-            _publish(workspace, f"catalogue/parts/{name}/instances.parquet", instances, INSTANCES),
-            _publish(workspace, f"catalogue/parts/{name}/files.parquet", files, FILES),
+            _publish(workspace, instances_key, instances, INSTANCES),
+            _publish(workspace, files_key, files, FILES),
         )
         table = pa.Table.from_pylist(headers, schema=HEADERS)
         workspace.private.put_new(headers_key(item.fingerprint), table_bytes(sort_rows(table, ("file_key",))))
@@ -171,6 +179,17 @@ def _keyed(
     }
 
 
+def part_keys(fingerprint: str) -> tuple[str, str]:
+    """What a scanned chunk gave, in the store: its rows of INSTANCES and of FILES."""
+    folder = f"catalogue/parts/{fingerprint[:16]}"
+    return f"{folder}/instances.parquet", f"{folder}/files.parquet"
+
+
+def listing_key(fingerprint: str) -> str:
+    """The private list of a chunk's files."""
+    return f"listings/{fingerprint[:16]}.parquet"
+
+
 def headers_key(fingerprint: str) -> str:
     """The private part of a scanned chunk."""
     return f"parts/{fingerprint[:16]}.parquet"
@@ -186,8 +205,11 @@ def file_bytes(spec: Spec) -> int:
     return spec.runtime.maximum_file_megabytes * 2**20
 
 
-def _list_site(site: Site, spec: Spec, pseudonyms: Pseudonyms) -> Iterator[dict[str, Any]]:
-    """Rows of LISTING. A chunk never spans two archives, and a file's key does not depend on where the archive lies."""
+def _list_site(site: Site, spec: Spec, pseudonyms: Pseudonyms) -> Iterator[list[dict[str, Any]]]:
+    """Rows of LISTING, a chunk at a time.
+
+    A chunk never spans two archives, and a file's key does not depend on where the archive lies.
+    """
     limits = Limits(file_bytes=file_bytes(spec))
     for number, archive in enumerate(site.archives):
         try:
@@ -196,9 +218,8 @@ def _list_site(site: Site, spec: Spec, pseudonyms: Pseudonyms) -> Iterator[dict[
                 batch = list(islice(found, spec.runtime.files_per_chunk))
                 if not batch:
                     break
-                for each in batch:
-                    row = listed_row(each, f"{site.name}/{number}", pseudonyms)
-                    yield {**row, "chunk": f"{site.name}.{number}.{chunk:06d}", "site": site.name}
+                place = {"chunk": f"{site.name}.{number}.{chunk:06d}", "site": site.name}
+                yield [listed_row(each, f"{site.name}/{number}", pseudonyms) | place for each in batch]
         except (Misconfigured, Unavailable) as error:
             raise type(error)(f"sites.{site.name}.archives.{number}: {archive}: {error}") from None
 
@@ -219,11 +240,11 @@ def listed_row(found: FileRef | BadFile, archive: str, pseudonyms: Pseudonyms) -
     }
 
 
-def _item(job: Job, name: str, rows: list[dict[str, Any]], pseudonyms: Pseudonyms) -> Item:
+def _item(job: Job, rows: Sequence[Mapping[str, Any]], pseudonyms: Pseudonyms) -> Item:
     listed: list[Json] = [[row["file_key"], row["size"], row["modified_ns"], row["reason"]] for row in rows]
     mark = fingerprint(job.stage, job.version, job.parameters, [pseudonyms.digest(canonical_json(listed), "listing")])
     cost = sum(min(row["size"], HEADER_COST) for row in rows)
-    return Item(name, mark, cost=cost, memory=PROCESS_MEMORY)
+    return Item(rows[0]["chunk"], mark, cost=cost, memory=PROCESS_MEMORY)
 
 
 def _publish(workspace: Workspace, key: str, rows: list[dict[str, Any]], schema: pa.Schema) -> Output:

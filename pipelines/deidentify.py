@@ -39,7 +39,7 @@ from curate.reasons import REASONS, Reason
 from curate.storage import Store, sha256_bytes
 from pipelines.catalogue import LISTING, PROCESS_MEMORY, file_ref, listed_row
 from pipelines.known import IDENTIFIERS, identifiers_bytes
-from pipelines.plan import cut, lane_bytes, without_settled
+from pipelines.packing import cut, lane_bytes, without_settled
 from pipelines.publishing import publish, refuse_leaks
 from pipelines.spec import Runtime, private_zone_of
 from pipelines.watch import Watch

@@ -47,7 +47,8 @@ from curate.manifests.schemas import (
 )
 from curate.reasons import Reason
 from curate.storage import sha256_bytes
-from pipelines.grouping import FILES_KEY
+from pipelines.grouping import FILES_TABLE
+from pipelines.partitions import read_whole
 from pipelines.spec import CervicalLabelFiles, CervicalSpec, LumbarLabelFiles, LumbarSpec, Spec
 from pipelines.workspace import Workspace, curation_digest
 
@@ -80,7 +81,7 @@ def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[s
         "points": POINTS.empty_table(),
         "samples": (CERVICAL_SAMPLES if spec.task == "cervical" else LUMBAR_SAMPLES).empty_table(),
         "label_issues": LABEL_ISSUES.empty_table(),
-        "files": read_table(workspace.store, FILES_KEY),
+        "files": read_whole(workspace.store, FILES_TABLE),
     }
     match spec:
         case CervicalSpec(labels=CervicalLabelFiles() as files):

@@ -1,101 +1,119 @@
 """The plan: what is to be done, before anything is done to a pixel.
 
 Planning reads headers (the catalogue stage), rejects what cannot become a volume, and packs the rest into units. It
-writes the catalogue, its private counterpart and ``catalogue/plan.parquet``; it writes no image.
+writes the catalogue, its private counterpart and ``catalogue/plan/``; it writes no image. All of it lies in partitions
+(``pipelines/partitions.py``) and is made and read one partition at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.executors import Executor
 from cluster.job import Job
 from cluster.ledger import Ledger
 from cluster.outcomes import ItemOutcome, Status
-from cluster.units import Item, Unit, make_unit, pack, separate_too_large
+from cluster.units import Item, Unit
 from curate.errors import Misconfigured
-from curate.identity import fingerprint
-from curate.manifests import sort_rows, table_bytes
-from curate.storage import sha256_bytes
-from pipelines.catalogue import PROCESS_MEMORY, catalogue_job, headers_key, list_sites
+from curate.storage import Store
+from pipelines.catalogue import Listing, catalogue_job, headers_key, list_sites
 from pipelines.grouping import group
 from pipelines.masks import list_masks
-from pipelines.spec import Runtime, Spec
+from pipelines.packing import (
+    PLAN_TABLE,
+    Amount,
+    Packing,
+    amount_of,
+    cut,
+    items_of,
+    lane_bytes,
+    lay_out,
+    units_of,
+    without_settled,
+)
+from pipelines.partitions import Index, read_part
+from pipelines.settled import count_left, units_left
+from pipelines.spec import Spec
 from pipelines.volumes import volumes_job
 from pipelines.watch import Watch
 from pipelines.workspace import Workspace, volume_parameters
 
-PLAN_KEY = "catalogue/plan.parquet"
-LEAST_UNITS = 16  # of a plan that has as many items
-PLAN = pa.schema(
-    [
-        ("unit", pa.string()),
-        ("series_key", pa.string()),
-        ("fingerprint", pa.string()),
-        ("size_bytes", pa.int64()),
-        ("memory_bytes", pa.int64()),
-        ("lane_bytes", pa.int64()),
-    ]
-)
-
 
 @dataclass(frozen=True)
 class Plan:
-    """Every series of the archives, and what is left to do of them."""
+    """Where the plan lies and what it comes to; items and units are read from it partition by partition."""
 
     job: Job
-    series: pa.Table  # SERIES, status accepted | rejected
-    scanned: tuple[ItemOutcome, ...]  # the catalogue stage's items
-    items: tuple[Item, ...]  # accepted series
-    too_large: tuple[Item, ...]  # of them, those that no lane holds
+    store: Store
+    series: Index  # of SERIES, status accepted | rejected
+    index: Index  # of PLAN
     largest_lane: int  # bytes
-    units: tuple[Unit, ...]  # all of them
-    left: tuple[Unit, ...]  # those that no receipt settles
-    digest: str  # of plan.parquet
+    left: Amount  # what no receipt settled when the plan was made
+
+    @property
+    def amount(self) -> Amount:
+        """All the work there is, settled or not."""
+        return amount_of(self.index)
+
+    @property
+    def items(self) -> int:
+        """Accepted series, those that no lane holds among them."""
+        return self.amount.series + self.too_large
+
+    @property
+    def too_large(self) -> int:
+        """Accepted series that no lane holds."""
+        return self.index.counts["too_large"]
+
+    @property
+    def settled(self) -> int:
+        """Series that earlier runs settled."""
+        return self.amount.series - self.left.series
+
+    def read_items(self) -> Iterator[Item]:
+        """Every item."""
+        for number in range(self.index.partitions):
+            yield from items_of(read_part(self.store, PLAN_TABLE, number, self.index.partitions))
+
+    def read_too_large(self) -> Iterator[list[Item]]:
+        """The items that no lane holds, those of one partition at a time."""
+        for number in range(self.index.partitions if self.too_large else 0):
+            alone = pc.is_null(pc.field("unit"))
+            rows = read_part(self.store, PLAN_TABLE, number, self.index.partitions, filters=alone)
+            if rows.num_rows:
+                yield list(items_of(rows))
+
+    def read_units(self) -> Iterator[Unit]:
+        """Every unit, whatever is settled."""
+        for number in range(self.index.partitions):
+            yield from units_of(self.job.stage, read_part(self.store, PLAN_TABLE, number, self.index.partitions))
+
+    def read_left(self) -> Iterator[Unit]:
+        """The units of what no receipt settles now."""
+        return units_left(self.store, self.job.stage, self.index.partitions)
 
 
 def make_plan(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Plan:
     """List, scan, group and pack. Raises ``Misconfigured`` for archives or label folders that are missing or empty."""
     require_label_files(spec)
     lanes = lane_bytes(spec.runtime, executor.memory)
-    listing_key, chunks = list_sites(spec, workspace)
+    listing = list_sites(spec, workspace)
     masks_key, masks = list_masks(spec, workspace)
-    scan = catalogue_job(spec, workspace, listing_key)
-    scanned = _scan(scan, chunks, cut(scan.stage, chunks, spec.runtime, lanes), workspace, executor, watch)
-    series = group(workspace, listing_key, scanned, volume_parameters(spec, workspace))
-    job = volumes_job(spec, workspace, masks_key)
-    items = _items(job, series, masks)
-    fitting, too_large = separate_too_large(items, lanes)
-    units = cut(job.stage, fitting, spec.runtime, lanes)
-    table = table_bytes(sort_rows(_table(units), ("series_key",)))
-    workspace.store.put(PLAN_KEY, table)
-    left = without_settled(units, Ledger(workspace.store, job.stage).settled())
-    return Plan(job, series, scanned, tuple(items), tuple(too_large), max(lanes), units, left, sha256_bytes(table))
+    scanned = _scan(spec, listing, lanes, workspace, executor, watch)
+    parameters = volume_parameters(spec, workspace)
+    series = group(workspace, listing, scanned, parameters, rows_per_partition=spec.runtime.partition_instances)
+    job = volumes_job(spec, workspace, masks_key, series.partitions)
+    return plan_series(workspace.store, series, Packing(job, masks, spec.runtime, lanes))
 
 
-def cut(stage: str, items: Sequence[Item], runtime: Runtime, lanes: Sequence[int]) -> tuple[Unit, ...]:
-    """Units of about the size that the spec asks for, smaller where a small archive would keep only few workers busy.
-
-    The same items give the same units, whatever is settled and whoever works.
-    """
-    share = sum(item.cost for item in items) // LEAST_UNITS
-    target = min(runtime.unit_megabytes * 2**20, max(share, 1))
-    return tuple(pack(stage, items, target_cost=target, lanes=lanes))
-
-
-def without_settled(units: Sequence[Unit], settled: Mapping[str, ItemOutcome]) -> tuple[Unit, ...]:
-    """Plan minus ledger: what is settled leaves its unit; a unit of which nothing is settled stays as it is."""
-    left = ((unit, [item for item in unit.items if item.fingerprint not in settled]) for unit in units)
-    return tuple(make_unit(unit.stage, items, unit.memory) for unit, items in left if items)
-
-
-def lane_bytes(runtime: Runtime, machine: int) -> tuple[int, ...]:
-    """The memory lanes in bytes, those that the largest machine (bytes) can hold; the machine itself if none."""
-    lanes = (megabytes * 2**20 for megabytes in runtime.lanes_megabytes)
-    return tuple(lane for lane in lanes if lane <= machine) or (machine,)
+def plan_series(store: Store, series: Index, packing: Packing) -> Plan:
+    """From the SERIES rows of a store on: the plan, and what is left of it."""
+    index = lay_out(store, series, packing)
+    left = count_left(store, packing.job.stage, index)
+    return Plan(packing.job, store, series, index, max(packing.lanes), left)
 
 
 def require_label_files(spec: Spec) -> None:
@@ -106,43 +124,22 @@ def require_label_files(spec: Spec) -> None:
 
 
 def _scan(
-    job: Job, chunks: Sequence[Item], units: Sequence[Unit], workspace: Workspace, executor: Executor, watch: Watch
-) -> tuple[ItemOutcome, ...]:
-    """The outcome of every chunk. A chunk whose private part is gone is scanned again."""
+    spec: Spec,
+    listing: Listing,
+    lanes: tuple[int, ...],
+    workspace: Workspace,
+    executor: Executor,
+    watch: Watch,
+) -> dict[str, ItemOutcome]:
+    """The outcome of every chunk, by fingerprint. A chunk whose private part is gone is scanned again."""
+    job = catalogue_job(spec, workspace)
     ledger = Ledger(workspace.store, job.stage)
     settled = {
         mark: outcome
         for mark, outcome in ledger.settled().items()
         if outcome.status is not Status.DONE or workspace.private.exists(headers_key(mark))
     }
-    watch.run(executor, job, without_settled(units, settled))
-    outcomes = ledger.outcomes()
-    return tuple(outcomes[chunk.fingerprint] for chunk in chunks)
-
-
-def _items(job: Job, series: pa.Table, masks: Mapping[str, str]) -> list[Item]:
-    accepted = [row for row in series.to_pylist() if row["status"] == "accepted"]
-    accepted.sort(key=lambda row: (row["site"], row["patient_key"], row["series_key"]))
-    items = []
-    for row in accepted:
-        mask = masks.get(row["study_key"])
-        made_of = [row["fingerprint"], *([mask] if mask else [])]
-        mark = fingerprint(job.stage, job.version, job.parameters, made_of)
-        items.append(Item(row["series_key"], mark, cost=row["size_bytes"], memory=PROCESS_MEMORY + row["memory_bytes"]))
-    return items
-
-
-def _table(units: Sequence[Unit]) -> pa.Table:
-    rows = [
-        {
-            "unit": unit.id,
-            "series_key": item.key,
-            "fingerprint": item.fingerprint,
-            "size_bytes": item.cost,
-            "memory_bytes": item.memory,
-            "lane_bytes": unit.memory,
-        }
-        for unit in units
-        for item in unit.items
-    ]
-    return pa.Table.from_pylist(rows, schema=PLAN)
+    units = without_settled(cut(job.stage, listing.chunks, spec.runtime, lanes), settled)
+    watch.run(executor, job, units)
+    outcomes = ledger.outcomes() if units else settled
+    return {chunk.fingerprint: outcomes[chunk.fingerprint] for chunk in listing.chunks}

@@ -10,12 +10,15 @@ import pyarrow as pa
 
 from cluster.attempt import settle_without_work
 from cluster.executors import Executor
-from cluster.ledger import Account, Ledger, make_account
+from cluster.ledger import Account, Ledger
 from curate.errors import CurateError
 from curate.reasons import Reason
+from pipelines.grouping import SERIES_TABLE
 from pipelines.join import join
 from pipelines.kernels import warm_kernels
+from pipelines.partitions import read_whole
 from pipelines.plan import Plan, make_plan
+from pipelines.settled import account_of
 from pipelines.spec import Spec
 from pipelines.watch import Watch
 from pipelines.workspace import Workspace
@@ -46,19 +49,19 @@ def run(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> B
     executor.prepare(warm_kernels)
     plan = make_plan(spec, workspace, executor, watch)
     execute(plan, workspace, executor, watch)
+    account = account_of(workspace.store, plan.job.stage, plan.index.partitions)
     outcomes = Ledger(workspace.store, plan.job.stage).outcomes()
-    account = make_account(plan.items, outcomes)
-    current = {item.key: outcomes[item.fingerprint] for item in plan.items}
-    manifests = join(spec, workspace, plan.series, current)
+    current = {item.key: outcomes[item.fingerprint] for item in plan.read_items()}
+    manifests = join(spec, workspace, read_whole(workspace.store, SERIES_TABLE), current)
     return balance(spec, plan, manifests, account)
 
 
 def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) -> None:
     """Settle what no receipt settles yet."""
-    if plan.too_large:
-        detail = f"more than the largest lane of {plan.largest_lane} bytes"
-        settle_without_work(plan.job, plan.too_large, Reason.TOO_LARGE, detail, workspace.store.url)
-    watch.run(executor, plan.job, plan.left)
+    detail = f"more than the largest lane of {plan.largest_lane} bytes"
+    for items in plan.read_too_large():
+        settle_without_work(plan.job, items, Reason.TOO_LARGE, detail, workspace.store.url)
+    watch.stream(executor, plan.job, plan.read_left(), count=plan.left.units, items=plan.left.series)
 
 
 def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: Account) -> Balance:
@@ -70,8 +73,9 @@ def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: 
     }
     total = sum(counts.total() for counts in by_status.values())
     done = by_status["done"].total()
-    if total != plan.series.num_rows or done != account.done:
-        raise Unbalanced(f"{plan.series.num_rows} series in the catalogue, {total} in the manifest, {done} done")
+    planned = plan.series.counts["rows"]
+    if total != planned or done != account.done:
+        raise Unbalanced(f"{planned} series in the catalogue, {total} in the manifest, {done} done")
     files = Counter(manifests["files"]["reason"].to_pylist())
     return Balance(
         task=spec.task,

@@ -163,6 +163,7 @@ class Runtime(Section):
     workers: int | None = Field(default=None, ge=1)
     unit_megabytes: int = Field(default=256, ge=1)
     files_per_chunk: int = Field(default=2000, ge=1)
+    partition_instances: int = Field(default=2**20, ge=1)  # planned at a time; the planner takes about 1 kB for each
     lanes_megabytes: tuple[Annotated[int, Field(ge=512)], ...] = Field(default=(1024, 2048, 4096, 8192), min_length=1)
     maximum_file_megabytes: int = Field(default=4096, ge=1)
 

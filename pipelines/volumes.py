@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cluster.job import Done, Job
@@ -36,15 +35,16 @@ from curate.geometry import resample_onto
 from curate.identity import Json, digest_json, fingerprint
 from curate.labels.mask_checks import find_fault
 from curate.labels.masks import CERVICAL_MASK_NAMES, mask_objects, read_mask
-from curate.manifests import read_table, sort_rows, table_bytes
+from curate.manifests import sort_rows, table_bytes
 from curate.manifests.schemas import FILE_AUDIT, SLICES
 from curate.reasons import Reason
 from curate.release.description import CODE_VERSION
 from curate.volumes import WrittenVolume, verify_volume, write_volume
 from pipelines.catalogue import file_bytes, file_ref
-from pipelines.grouping import INSTANCES_KEY, SOURCES_KEY, sort_series
+from pipelines.grouping import INSTANCES_TABLE, SOURCES_TABLE, sort_series
 from pipelines.known import IDENTIFIERS, identifiers_bytes
 from pipelines.masks import masks_by_study
+from pipelines.partitions import read_rows_of
 from pipelines.publishing import publish, publish_all, refuse_leaks
 from pipelines.spec import Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace, volume_parameters
@@ -54,13 +54,14 @@ VERSION = 4
 MASK = "vertebrae"
 
 
-def volumes_job(spec: Spec, workspace: Workspace, masks_key: str | None) -> Job:
-    """The job that builds the series of one spec."""
+def volumes_job(spec: Spec, workspace: Workspace, masks_key: str | None, partitions: int) -> Job:
+    """The job that builds the series of one spec, whose catalogue lies in so many partitions."""
     parameters = volume_parameters(spec, workspace)
     config: dict[str, Json] = {
         "workspace": dict(describe_workspace(spec)),
         "parameters": dict(parameters),
         "masks": masks_key,
+        "partitions": partitions,
         "file_bytes": file_bytes(spec),
     }
     return Job(STAGE, VERSION, open_builder, config, digest_json(parameters), ("numpy", "pydicom", "zarr"))
@@ -76,7 +77,7 @@ def open_builder(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     masks = masks_by_study(workspace, None if masks_key is None else str(masks_key))
     limits = Limits(file_bytes=int(str(config["file_bytes"])))
     warm_up()  # not on the first item's time
-    return Builder(workspace, parameters, masks, limits).build
+    return Builder(workspace, parameters, masks, limits, int(str(config["partitions"]))).build
 
 
 @dataclass(slots=True)
@@ -115,10 +116,11 @@ class Builder:
     parameters: Mapping[str, Any]
     masks: Mapping[str, Path]
     limits: Limits
+    partitions: int  # of the catalogue
 
     def build(self, item: Item) -> Done:
         """Raises Rejected, Quarantined or Unavailable; then nothing of this series counts."""
-        rows = read_table(self.workspace.store, INSTANCES_KEY, filters=pc.field("series_key") == item.key).to_pylist()
+        rows = read_rows_of(self.workspace.store, INSTANCES_TABLE, item.key, self.partitions).to_pylist()
         material = Material()
         mask_path = self.masks.get(rows[0]["study_key"])
         found, normalised = self._read(rows, item.key, material)
@@ -134,7 +136,7 @@ class Builder:
         self, rows: Sequence[Mapping[str, Any]], series_key: str, material: Material
     ) -> tuple[SortedSeries, list[Volume]]:
         pseudonyms = self.workspace.pseudonyms
-        table = read_table(self.workspace.private, SOURCES_KEY, filters=pc.field("series_key") == series_key)
+        table = read_rows_of(self.workspace.private, SOURCES_TABLE, series_key, self.partitions)
         sources = {row["file_key"]: row for row in table.to_pylist()}
 
         def sort(damaged: Damaged) -> SortedSeries:

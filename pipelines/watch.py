@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -26,10 +26,14 @@ class Watch:
 
     def run(self, executor: Executor, job: Job, units: Sequence[Unit]) -> None:
         """Settle the units. Raises ``BudgetSpent`` when the same unforeseen failure hits again and again."""
+        self.stream(executor, job, units, count=len(units), items=sum(len(unit.items) for unit in units))
+
+    def stream(self, executor: Executor, job: Job, units: Iterable[Unit], *, count: int, items: int) -> None:
+        """``run`` for units that are made as they are asked for: so many of them, with so many items."""
         began = time.monotonic()
-        self.events.write("stage_started", stage=job.stage, units=len(units))
-        if units:
-            with show_progress(job.stage, sum(len(unit.items) for unit in units), console=self.console) as advance:
+        self.events.write("stage_started", stage=job.stage, units=count)
+        if count:
+            with show_progress(job.stage, items, console=self.console) as advance:
                 for report in within_budget(executor.run(job, units)):
                     advance(report)
                     self.events.write(

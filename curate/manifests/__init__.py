@@ -2,7 +2,7 @@
 
 from curate.manifests.samples import cervical_samples, lumbar_samples
 from curate.manifests.split import SPLITS, assign_splits, with_splits
-from curate.manifests.tables import WrittenTable, read_table, sort_rows, table_bytes, write_table
+from curate.manifests.tables import WrittenTable, read_table, sort_rows, table_bytes, tables_bytes, write_table
 
 __all__ = [
     "SPLITS",
@@ -13,6 +13,7 @@ __all__ = [
     "read_table",
     "sort_rows",
     "table_bytes",
+    "tables_bytes",
     "with_splits",
     "write_table",
 ]

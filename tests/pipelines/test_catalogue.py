@@ -6,13 +6,17 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from cluster.executors import Inline
 from curate.errors import Misconfigured
-from pipelines.catalogue import LISTING, PROCESS_MEMORY, catalogue_job, file_ref, list_sites
+from curate.manifests import read_table
+from pipelines.catalogue import LISTING, PROCESS_MEMORY, catalogue_job, file_ref, list_sites, listing_key
+from pipelines.grouping import FILES_TABLE, INSTANCES_TABLE, SOURCES_TABLE
+from pipelines.packing import PLAN_TABLE, Amount
+from pipelines.partitions import read_whole
 from pipelines.plan import make_plan
 from pipelines.spec import read_spec
 from pipelines.watch import Watch
@@ -20,11 +24,17 @@ from pipelines.workspace import open_workspace
 from tests.support.curated import Curated, copy_archive, curate
 
 
+def listed(curated: Curated) -> pa.Table:
+    """All rows of the listing."""
+    chunks = list_sites(curated.spec, curated.workspace).chunks
+    return pa.concat_tables(read_table(curated.workspace.private, listing_key(chunk.fingerprint)) for chunk in chunks)
+
+
 def test_every_file_of_every_archive_is_listed_in_one_chunk(cervical: Curated) -> None:
-    listing_key, items = list_sites(cervical.spec, cervical.workspace)
-    listing = pq.read_table(cervical.workspace.private.path(listing_key))
+    listing = listed(cervical)
     assert listing.schema.names == LISTING.names
-    assert {item.key for item in items} == set(listing["chunk"].to_pylist())
+    chunks = [item.key for item in list_sites(cervical.spec, cervical.workspace).chunks]
+    assert sorted(chunks) == sorted(set(listing["chunk"].to_pylist()))
     keys = listing["file_key"].to_pylist()
     assert len(set(keys)) == len(keys)
     folder = Path(cervical.folder, "site-a")
@@ -33,11 +43,9 @@ def test_every_file_of_every_archive_is_listed_in_one_chunk(cervical: Curated) -
 
 
 def test_files_listed_are_files_accounted_for(cervical: Curated) -> None:
-    listing_key, _ = list_sites(cervical.spec, cervical.workspace)
-    listing = pq.read_table(cervical.workspace.private.path(listing_key))
-    store = Path(cervical.workspace.store.url)
-    instances = pq.read_table(store / "catalogue/instances.parquet")
-    files = pq.read_table(store / "catalogue/files.parquet")
+    listing = listed(cervical)
+    instances = read_whole(cervical.workspace.store, INSTANCES_TABLE)
+    files = read_whole(cervical.workspace.store, FILES_TABLE)
     accounted = instances["file_key"].to_pylist() + files["file_key"].to_pylist()
     assert sorted(accounted) == sorted(listing["file_key"].to_pylist())
 
@@ -50,12 +58,13 @@ def test_chunks_are_as_small_as_the_spec_says_and_stay_equal_until_a_file_change
     (folder / "spec.toml").write_text(f"{text}\n[runtime]\nfiles_per_chunk = 50\n")
     spec = read_spec(folder / "spec.toml")
     workspace = open_workspace(spec)
-    _, items = list_sites(spec, workspace)
+    before = list_sites(spec, workspace)
+    items = before.chunks
     assert len(items) > 10
-    assert [item.fingerprint for item in list_sites(spec, workspace)[1]] == [item.fingerprint for item in items]
+    assert list_sites(spec, workspace) == before
     one = next((folder / "site-a").rglob("*.dcm"))
     one.write_bytes(one.read_bytes() + b"\0\0")
-    changed = list_sites(spec, workspace)[1]
+    changed = list_sites(spec, workspace).chunks
     different = [old.key for old, new in zip(items, changed, strict=True) if old.fingerprint != new.fingerprint]
     assert len(different) == 1
 
@@ -78,14 +87,14 @@ def test_an_empty_archive_is_refused(cervical: Curated, tmp_path: Path) -> None:
 
 
 def test_the_job_travels_without_the_key(cervical: Curated) -> None:
-    job = catalogue_job(cervical.spec, cervical.workspace, "listings/x.parquet")
+    job = catalogue_job(cervical.spec, cervical.workspace)
     secret = (cervical.folder / "curate.key").read_text().strip()
     assert secret not in str(job)
     assert secret not in str(cervical.workspace)
 
 
 def test_locations_are_absolute_so_that_workers_may_start_anywhere(cervical: Curated) -> None:
-    sources = pq.read_table(cervical.workspace.private.path("sources.parquet")).to_pylist()
+    sources = read_whole(cervical.workspace.private, SOURCES_TABLE).to_pylist()
     assert all(Path(file_ref(row).archive).is_absolute() for row in sources)
     assert len({row["series_key"] for row in sources}) == cervical.balance.series
 
@@ -97,9 +106,10 @@ def test_planning_writes_no_image(cervical: Curated, tmp_path: Path) -> None:
     plan = make_plan(spec, workspace, Inline(workspace.store.url), Watch(Console(quiet=True)))
     assert sorted({key.split("/")[0] for key in workspace.store.list()}) == ["catalogue", "ledger"]
     assert list(workspace.store.list("ledger/catalogue")) == list(workspace.store.list("ledger"))
-    assert len(plan.left) == len(plan.units) > 0
-    planned = pq.read_table(workspace.store.path("catalogue/plan.parquet"))
-    assert sorted(planned["series_key"].to_pylist()) == sorted(item.key for item in plan.items)
+    assert list(plan.read_left()) == list(plan.read_units())
+    assert plan.left == plan.amount
+    planned = read_whole(workspace.store, PLAN_TABLE)
+    assert sorted(planned["series_key"].to_pylist()) == sorted(item.key for item in plan.read_items())
 
 
 def test_a_plan_is_the_same_before_and_after_the_work(cervical: Curated, tmp_path: Path) -> None:
@@ -109,8 +119,8 @@ def test_a_plan_is_the_same_before_and_after_the_work(cervical: Curated, tmp_pat
     before = make_plan(spec, workspace, Inline(workspace.store.url), Watch(Console(quiet=True)))
     curate(folder)
     after = make_plan(spec, workspace, Inline(workspace.store.url), Watch(Console(quiet=True)))
-    assert after.digest == before.digest
-    assert after.left == ()
+    assert after.index == before.index
+    assert after.left == Amount()
 
 
 def test_what_fits_no_lane_is_named_and_the_rest_goes_on(

@@ -5,21 +5,19 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import Rejected
 from curate.reasons import Reason
 from pipelines.grouping import sort_series
+from pipelines.partitions import read_whole
 from tests.support.curated import Curated
 from tests.support.dicom_files import SERIES_UID
 from tests.support.hand_made import run_hand_made, write_ramp
 
 
 def catalogue(curated: Curated, name: str) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = pq.read_table(
-        Path(curated.workspace.store.url, f"catalogue/{name}.parquet")
-    ).to_pylist()
+    rows: list[dict[str, object]] = read_whole(curated.workspace.store, f"catalogue/{name}").to_pylist()
     return rows
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -14,8 +11,10 @@ from cluster.executors import Inline
 from cluster.ledger import Ledger
 from cluster.outcomes import ItemOutcome, Status
 from cluster.units import Item
-from pipelines.estimate import DEFAULT_BYTES_A_SECOND, Cost, estimate_plan, measured_rate
-from pipelines.plan import Plan, cut, lane_bytes, make_plan, without_settled
+from pipelines.grouping import SERIES_TABLE
+from pipelines.packing import PLAN_TABLE, cut, lane_bytes, units_of, without_settled
+from pipelines.partitions import read_whole
+from pipelines.plan import Plan, make_plan
 from pipelines.spec import Runtime
 from pipelines.watch import Watch
 from tests.support.curated import Curated
@@ -78,65 +77,37 @@ def plan(cervical: Curated) -> Plan:
 
 
 def test_every_accepted_series_is_one_item(plan: Plan) -> None:
-    accepted = [row["series_key"] for row in plan.series.to_pylist() if row["status"] == "accepted"]
-    assert sorted(item.key for item in plan.items) == sorted(accepted)
-    assert len({item.fingerprint for item in plan.items}) == len(plan.items)
+    accepted = [row["series_key"] for row in series_of(plan) if row["status"] == "accepted"]
+    items = list(plan.read_items())
+    assert sorted(item.key for item in items) == sorted(accepted)
+    assert len({item.fingerprint for item in items}) == plan.items == len(items)
 
 
 def test_a_series_rejected_by_its_headers_is_never_read(plan: Plan, cervical: Curated) -> None:
-    rejected = {row["series_key"] for row in plan.series.to_pylist() if row["status"] == "rejected"}
+    rejected = {row["series_key"] for row in series_of(plan) if row["status"] == "rejected"}
     assert rejected
     assert not rejected & {outcome.key for outcome in Ledger(cervical.workspace.store, "volumes").outcomes().values()}
 
 
 def test_the_plan_on_disk_is_the_plan(plan: Plan, cervical: Curated) -> None:
-    table = pq.read_table(cervical.workspace.store.path("catalogue/plan.parquet")).to_pylist()
+    found = read_whole(cervical.workspace.store, PLAN_TABLE)
+    assert list(units_of("volumes", found)) == list(plan.read_units())
+    table = found.to_pylist()
     planned = {(row["unit"], row["series_key"], row["fingerprint"]) for row in table}
-    assert planned == {(unit.id, item.key, item.fingerprint) for unit in plan.units for item in unit.items}
+    assert planned == {(unit.id, item.key, item.fingerprint) for unit in plan.read_units() for item in unit.items}
     assert all(row["memory_bytes"] * 5 // 4 <= row["lane_bytes"] for row in table)
 
 
 def test_memory_grows_with_the_series_and_holds_a_process(plan: Plan) -> None:
-    assert all(item.memory > 320 * 2**20 for item in plan.items)
+    assert all(item.memory > 320 * 2**20 for item in plan.read_items())
 
 
-def unsettled(plan: Plan) -> Plan:
-    return replace(plan, left=plan.units)
-
-
-def test_a_cost_counts_what_is_left(plan: Plan, cervical: Curated) -> None:
-    nothing: Cost = estimate_plan(plan, cervical.workspace.store, 2)
-    assert (nothing.series_left, nothing.bytes_left, nothing.seconds) == (0, 0, 0.0)
-    assert nothing.settled == len(plan.items)
-    all_of_it = estimate_plan(unsettled(plan), cervical.workspace.store, 2)
-    assert all_of_it.series_left == len(plan.items)
-    assert all_of_it.bytes_left == sum(item.cost for item in plan.items)
-    assert all_of_it.settled == 0
-    assert sum(all_of_it.lanes.values()) == len(plan.units)
-    counts = Counter(row["reason"] for row in plan.series.to_pylist() if row["status"] == "rejected")
-    assert all_of_it.rejected == counts
-
-
-def test_more_workers_need_less_time(plan: Plan, cervical: Curated) -> None:
-    one, two = (estimate_plan(unsettled(plan), cervical.workspace.store, workers).seconds for workers in (1, 2))
-    assert one == pytest.approx(2 * two)
-    assert one == pytest.approx(sum(item.cost for item in plan.items) / DEFAULT_BYTES_A_SECOND)
-
-
-def test_the_rate_is_measured_from_the_units_that_the_store_has_seen(cervical: Curated) -> None:
-    store = cervical.workspace.store
-    assert measured_rate(store, "no such stage") is None
-    event = (
-        b'{"event":"unit_settled","stage":"rate","done":2,"bytes_in":3000000,"seconds":1.5}\n'
-        b'{"event":"unit_settled","stage":"rate","done":0,"bytes_in":9000000,"seconds":9.0}\n'
-        b'{"event":"stage_ended","stage":"rate","seconds":99}\n'
-    )
-    store.put("events/test/000000.jsonl", event)
-    assert measured_rate(store, "rate") == pytest.approx(2e6)
+def series_of(plan: Plan) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = read_whole(plan.store, SERIES_TABLE).to_pylist()
+    return rows
 
 
 def test_the_catalogue_says_series_by_series_what_was_found(plan: Plan) -> None:
-    assert isinstance(plan.series, pa.Table)
-    for row in plan.series.to_pylist():
+    for row in series_of(plan):
         assert 0 <= row["instances_used"] <= row["instances"]
         assert (row["reason"] is None) == (row["status"] == "accepted")

@@ -13,6 +13,10 @@ from cluster.executors import Inline
 from cluster.job import Job
 from cluster.ledger import Ledger
 from cluster.units import Unit
+from curate.manifests import sort_rows
+from curate.manifests.tables import SORT_KEYS
+from pipelines.grouping import FILES_TABLE, INSTANCES_TABLE, SERIES_TABLE, SOURCES_TABLE
+from pipelines.partitions import read_index, read_whole
 from pipelines.run import run
 from pipelines.spec import read_spec
 from pipelines.watch import Watch
@@ -96,8 +100,8 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(lumbar: Curated
     before = set(workspace.store.list("ledger/volumes"))
     finished = curate(folder)
     assert before < set(workspace.store.list("ledger/volumes"))
-    kept = {key: value for key, value in digests(spec.store).items() if key != "catalogue/plan.parquet"}
-    calm = {key: value for key, value in digests(lumbar.spec.store).items() if key != "catalogue/plan.parquet"}
+    kept = {key: value for key, value in digests(spec.store).items() if not key.startswith("catalogue/plan/")}
+    calm = {key: value for key, value in digests(lumbar.spec.store).items() if not key.startswith("catalogue/plan/")}
     assert kept == calm
     assert finished.balance == lumbar.balance
 
@@ -156,3 +160,72 @@ def test_another_key_gives_nothing_in_common(cervical: Curated, tmp_path: Path) 
 def test_nothing_temporary_stays_behind(curated: Curated) -> None:
     names = [path.name for path in Path(curated.workspace.store.url).rglob("*") if path.is_file()]
     assert not [name for name in names if name.startswith(".") or name.endswith(".tmp")]
+
+
+def in_partitions(folder: Path, instances: int) -> Curated:
+    """Run the spec of a folder with so many instances to a partition."""
+    spec = folder / "spec.toml"
+    text = spec.read_text().split("\n[runtime]\npartition_instances")[0]
+    spec.write_text(f"{text}\n[runtime]\npartition_instances = {instances}\n")
+    return curate(folder)
+
+
+def results(curated: Curated) -> dict[str, str]:
+    return {key: value for key, value in digests(curated.spec.store).items() if not key.startswith("catalogue/")}
+
+
+def test_any_number_of_partitions_gives_the_same_manifests_and_outputs(lumbar: Curated, tmp_path: Path) -> None:
+    folder = copy_archive(lumbar.folder, tmp_path / "copy")
+    many = in_partitions(folder, 100)
+    store = many.workspace.store
+    assert read_index(lumbar.workspace.store, INSTANCES_TABLE).partitions == 1
+    assert read_index(store, INSTANCES_TABLE).partitions == 8
+    assert results(many) == results(lumbar)
+    assert many.balance == lumbar.balance
+    for table in (INSTANCES_TABLE, SERIES_TABLE, FILES_TABLE):
+        one, eight = (
+            sort_rows(read_whole(each, table), SORT_KEYS[table.rpartition("/")[2]])
+            for each in (lumbar.workspace.store, store)
+        )
+        assert one.equals(eight), table
+    receipts = list(store.list("ledger"))
+    for instances in (2**20, 30):  # fewer partitions: those of before lie there still; then more
+        again = in_partitions(folder, instances)
+        assert list(store.list("ledger")) == receipts
+        assert results(again) == results(lumbar)
+        assert again.balance == lumbar.balance
+
+
+def test_a_catalogue_is_grouped_again_only_when_something_of_it_has_changed(lumbar: Curated, tmp_path: Path) -> None:
+    folder = copy_archive(lumbar.folder, tmp_path / "copy")
+    first = curate(folder)
+
+    def written() -> dict[str, int]:
+        roots = (first.spec.store / "catalogue", first.spec.private_zone / "sources")
+        return {str(path): path.stat().st_mtime_ns for root in roots for path in root.rglob("*-of-*.parquet")}
+
+    before = written()
+    assert len(before) == 5
+    curate(folder)
+    assert written() == before
+    (first.spec.private_zone / "sources/index.json").unlink()
+    curate(folder)
+    assert {path for path, when in written().items() if when == before[path]} == {
+        str(first.spec.store / "catalogue/plan/00000-of-00001.parquet")
+    }
+
+
+def test_an_archive_that_moved_is_found_again_and_nothing_is_redone(lumbar: Curated, tmp_path: Path) -> None:
+    folder = copy_archive(lumbar.folder, tmp_path / "copy")
+    first = curate(folder)
+    receipts = list(first.workspace.store.list("ledger"))
+    (folder / "site-a").rename(folder / "moved")
+    spec = folder / "spec.toml"
+    text = spec.read_text()
+    assert '"site-a"]' in text
+    spec.write_text(text.replace('"site-a"]', '"moved"]'))
+    again = curate(folder)
+    assert list(again.workspace.store.list("ledger")) == receipts
+    archives = set(read_whole(again.workspace.private, SOURCES_TABLE)["archive"].to_pylist())
+    assert str(folder / "moved") in archives
+    assert str(folder / "site-a") not in archives

@@ -34,11 +34,11 @@ from curate.dicom import SourceReader
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.pixels import decode_instance, read_pixels
 from curate.dicom.series import Row
-from curate.manifests import read_table
 from curate.storage import open_store
 from curate.volumes import verify_volume, write_volume
 from pipelines.catalogue import file_ref
-from pipelines.grouping import INSTANCES_KEY, SOURCES_KEY, sort_series
+from pipelines.grouping import INSTANCES_TABLE, SOURCES_TABLE, sort_series
+from pipelines.partitions import read_whole
 from pipelines.plan import make_plan
 from pipelines.spec import read_spec
 from pipelines.volumes import Builder, open_builder
@@ -75,7 +75,7 @@ def plan_step(folder: Path) -> Step:
     workspace = open_workspace(spec)
     with open_executor("inline", workspace.store.url, workers=None) as executor:
         plan = make_plan(spec, workspace, executor, Watch(Console(quiet=True)))
-    (item,) = plan.items
+    (item,) = plan.read_items()
     return Step(folder, item, open_builder(plan.job.config))
 
 
@@ -101,9 +101,9 @@ class Parts:
         self.builder: Builder = step.build.__self__  # type: ignore[attr-defined]
         self.key = step.item.key
         workspace = self.builder.workspace
-        rows = read_table(workspace.store, INSTANCES_KEY).to_pylist()
+        rows = read_whole(workspace.store, INSTANCES_TABLE).to_pylist()
         self.rows: list[dict[str, Any]] = [row for row in rows if row["series_key"] == self.key]
-        sources = read_table(workspace.private, SOURCES_KEY).to_pylist()
+        sources = read_whole(workspace.private, SOURCES_TABLE).to_pylist()
         self.refs = {row["file_key"]: file_ref(row) for row in sources if row["series_key"] == self.key}
         self.seconds: dict[str, float] = {}
 

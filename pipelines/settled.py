@@ -1,0 +1,135 @@
+"""What the ledger says of a plan, partition by partition: what is left to do, and the account at the end.
+
+Outcomes are sorted out into the partitions of the plan first, so neither the ledger nor the plan is ever in memory
+whole, and memory does not grow with the number of units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.ledger import AGAIN, Account, Ledger, make_account
+from cluster.outcomes import Status
+from cluster.scratch import scratch_folder
+from cluster.units import Unit
+from curate.reasons import REASONS, Reason
+from curate.storage import Store
+from pipelines.packing import PLAN_TABLE, Amount, amount_of, count_rows, items_of, units_of
+from pipelines.partitions import Index, read_part
+from pipelines.shuffle import Shuffle
+
+HELD_BYTES = 16 * 2**20  # of outcomes in memory
+_BATCH = 10_000  # outcomes
+_OUTCOMES = pa.schema(
+    [("fingerprint", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("bytes", pa.int64())]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The best outcome of one item, as far as counting needs it."""
+
+    status: Status
+    reason: Reason | None
+    size: int  # bytes published
+
+
+class Settled:
+    """The outcomes of one stage, by the partition of their item's key."""
+
+    def __init__(self, rows: Shuffle) -> None:
+        self._rows = rows
+
+    @property
+    def rows(self) -> int:
+        """Outcomes in the ledger, of whatever plan."""
+        return self._rows.rows
+
+    def partition(self, number: int) -> dict[str, Ending]:
+        """The outcome that counts of every item of a partition that was ever settled, by fingerprint."""
+        best: dict[str, Ending] = {}
+        table = self._rows.partition(number)
+        for mark, status, reason, size in zip(*(table[name].to_pylist() for name in _OUTCOMES.names), strict=True):
+            ending = Ending(Status(status), None if reason is None else REASONS[reason], size)
+            known = best.get(mark)
+            if known is None or _order(ending) < _order(known):
+                best[mark] = ending
+        return best
+
+    def marks(self, number: int, again: Collection[Reason] = AGAIN) -> pa.Array:
+        """Fingerprints of a partition's items that need not be tried: all but those whose reason is in ``again``."""
+        best = self.partition(number).items()
+        return pa.array([mark for mark, ending in best if ending.reason not in again], pa.string())
+
+
+@contextmanager
+def read_settled(ledger: Ledger, partitions: int) -> Iterator[Settled]:
+    """Sort the ledger's outcomes out, for as long as the context lasts."""
+    with scratch_folder("curate-ledger-") as scratch:
+        rows = Shuffle(scratch / "outcomes", _OUTCOMES, partitions, held_bytes=HELD_BYTES)
+        for keys, table in _outcomes(ledger):
+            rows.add(table, keys)
+        yield Settled(rows)
+
+
+def count_left(store: Store, stage: str, plan: Index) -> Amount:
+    """What no receipt settles, counted without making a unit."""
+    with read_settled(Ledger(store, stage), plan.partitions) as settled:
+        if not settled.rows:
+            return amount_of(plan)
+        return sum(map(count_rows, _rows_left(store, plan.partitions, settled)), Amount())
+
+
+def units_left(store: Store, stage: str, partitions: int) -> Iterator[Unit]:
+    """Plan minus ledger, as it is when the first unit is asked for; the units of one partition at a time."""
+    with read_settled(Ledger(store, stage), partitions) as settled:
+        for rows in _rows_left(store, partitions, settled):
+            yield from units_of(stage, rows)
+
+
+def account_of(store: Store, stage: str, partitions: int) -> Account:
+    """Hold every item of the plan against the ledger. Raises ``Unaccounted`` for items that have no outcome."""
+    with read_settled(Ledger(store, stage), partitions) as settled:
+        parts = (
+            make_account(items_of(read_part(store, PLAN_TABLE, number, partitions)), settled.partition(number))
+            for number in range(partitions)
+        )
+        return reduce(Account.__add__, parts)
+
+
+def _rows_left(store: Store, partitions: int, settled: Settled) -> Iterator[pa.Table]:
+    for number in range(partitions):
+        rows = read_part(store, PLAN_TABLE, number, partitions)
+        marks = settled.marks(number)
+        kept = pc.and_(pc.is_valid(rows["unit"]), pc.invert(pc.is_in(rows["fingerprint"], marks)))
+        yield rows.filter(kept) if len(marks) else rows
+
+
+def _outcomes(ledger: Ledger) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
+    """(item keys, rows of outcomes) of a ledger, some thousands at a time."""
+    keys: list[str] = []
+    rows: list[tuple[str, str, str | None, int]] = []
+    for receipt in ledger.receipts():
+        for one in receipt.outcomes:
+            keys.append(one.key)
+            rows.append((one.fingerprint, one.status.value, one.reason.value if one.reason else None, one.size))
+        if len(rows) >= _BATCH:
+            yield _table(keys, rows)
+            keys, rows = [], []
+    if rows:
+        yield _table(keys, rows)
+
+
+def _table(keys: list[str], rows: list[tuple[str, str, str | None, int]]) -> tuple[pa.ChunkedArray, pa.Table]:
+    columns = dict(zip(_OUTCOMES.names, map(list, zip(*rows, strict=True)), strict=True))
+    return pa.chunked_array([keys], pa.string()), pa.table(columns, schema=_OUTCOMES)
+
+
+def _order(ending: Ending) -> tuple[int, str]:
+    return ending.status.rank, ending.reason.value if ending.reason else ""

@@ -1,0 +1,125 @@
+"""``python -m tests.bench.runtime.planning``: how long a plan takes, how much memory, and how long it takes to know that
+nothing is left.
+
+Each measurement is a process of its own, on one core. Plans: synthetic archives of growing size (``--series`` for
+another), laid out from SERIES rows to the partitioned plan. Resume: the plan of an archive whose ledger settles every
+series, receipts published the usual way; then, in a fresh process, from the opened store to the count of what is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cluster.ledger import Ledger
+from cluster.memory import measure_peak
+from cluster.outcomes import ItemOutcome, Output, Receipt, Status
+from cluster.units import Unit
+from curate.storage import open_store
+from pipelines.packing import PLAN_TABLE
+from pipelines.partitions import read_index
+from pipelines.settled import account_of, count_left
+from pipelines.simulate import simulate
+from pipelines.spec import Runtime
+from pipelines.volumes import STAGE
+
+SIZES = 100_000, 1_000_000
+SECONDS, BYTES, OF = 300, 4e9, 10_000_000  # must reach: the plan of so many series
+RESUME_SECONDS, RESUME_OF = 30, 1_000_000
+
+
+def plan_once(task: str, series: int, folder: Path) -> None:
+    """Lay one archive out and say what it took."""
+    began = time.perf_counter()
+    made = simulate(open_store(folder), task, series, Runtime())  # type: ignore[arg-type]
+    seconds = time.perf_counter() - began
+    print(
+        f"plan of {series:>10,} {task} series: {seconds:7.1f} s ({time.process_time():.1f} s CPU), "
+        f"peak {measure_peak() / 1e6:6.0f} MB, {made.plan.amount.units:,} units in {made.plan.index.partitions} partitions"
+    )
+
+
+def settle(folder: Path, series: int) -> None:
+    """An archive of lumbar series, and a receipt for every unit of its plan."""
+    store = open_store(folder)
+    made = simulate(store, "lumbar", series, Runtime())
+    ledger = Ledger(store, STAGE)
+    for unit in made.plan.read_units():
+        ledger.publish(_receipt(unit))
+
+
+def resume_once(folder: Path) -> None:
+    """What a run does first when another has finished."""
+    store = open_store(folder)
+    began = time.perf_counter()
+    index = read_index(store, PLAN_TABLE)
+    left = count_left(store, STAGE, index)
+    seconds = time.perf_counter() - began
+    print(
+        f"resume of {index.counts['series']:>8,} settled series: {seconds:7.1f} s to know that {left.series} are left, "
+        f"peak {measure_peak() / 1e6:6.0f} MB"
+    )
+    began = time.perf_counter()
+    account = account_of(store, STAGE, index.partitions)
+    print(
+        f"account of {account.inputs:,} series: {time.perf_counter() - began:.1f} s, peak {measure_peak() / 1e6:.0f} MB"
+    )
+
+
+def _receipt(unit: Unit) -> Receipt:
+    outcomes = tuple(
+        ItemOutcome(
+            item.key,
+            item.fingerprint,
+            Status.DONE,
+            outputs=(
+                Output(f"volumes/{item.key}/{item.fingerprint[:16]}.zarr/0/c/0/0/0", item.fingerprint, item.cost),
+            ),
+        )
+        for item in unit.items
+    )
+    return Receipt(STAGE, 4, unit.id, "0" * 64, outcomes, peak_memory_bytes=10**9)
+
+
+def _apart(*words: str) -> None:
+    core = str(min(os.sched_getaffinity(0)))
+    subprocess.run(["taskset", "-c", core, sys.executable, "-m", __spec__.name, *words], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--series", type=int, action="append", help=f"sizes of plans, by default {SIZES}")
+    parser.add_argument("--task", default="cervical", choices=("cervical", "lumbar"))
+    parser.add_argument("--resume", type=int, default=RESUME_OF, help="settled series; 0: no resume")
+    parser.add_argument("--step", choices=("plan", "settle", "resume"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    match chosen.step:
+        case "plan":
+            plan_once(chosen.task, chosen.series[0], chosen.folder)
+            return
+        case "settle":
+            settle(chosen.folder, chosen.resume)
+            return
+        case "resume":
+            resume_once(chosen.folder)
+            return
+    print(
+        f"must reach: {OF:,} series in {SECONDS} s and {BYTES / 1e9:.0f} GB; resume of {RESUME_OF:,} in {RESUME_SECONDS} s"
+    )
+    for series in chosen.series or SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            _apart("--step", "plan", "--series", str(series), "--task", chosen.task, "--folder", folder)
+    if chosen.resume:
+        with tempfile.TemporaryDirectory() as folder:
+            _apart("--step", "settle", "--resume", str(chosen.resume), "--folder", folder)
+            _apart("--step", "resume", "--folder", folder)
+
+
+if __name__ == "__main__":
+    main()
