@@ -46,6 +46,12 @@ class Store(Protocol):
     def list(self, prefix: str = "") -> Iterator[str]:
         """Keys below a folder, in sorted order of their path parts."""
 
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens if there is none. For garbage and compacted receipts alone."""
+
+    def modified(self, key: str) -> float:
+        """When the object was written, in seconds since 1970, by the storage's clock. Raises ``FileNotFoundError``."""
+
 
 class LocalStore:
     """A store in a folder of a local or network file system."""
@@ -147,6 +153,18 @@ class LocalStore:
             folders.sort()
             for name in sorted(files):
                 yield Path(folder, name).relative_to(self.root).as_posix()
+
+    def delete(self, key: str) -> None:
+        try:
+            self.path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise unavailable("remove", error) from None
+
+    def modified(self, key: str) -> float:
+        try:
+            return self.path(key).stat().st_mtime
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
 
 
 def open_store(url: str | Path, *, mode: int = 0o777) -> LocalStore:
