@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from cluster.executors import Executor
+from cluster.executors.compacting import Compacting
 from cluster.job import Job
-from cluster.ledger import Ledger
+from cluster.ledger import Ledger, compact
 from cluster.outcomes import ItemOutcome, Status
 from cluster.units import Item, Unit, make_unit, pack, separate_too_large
 from curate.errors import Misconfigured
@@ -115,7 +116,8 @@ def _scan(
         for mark, outcome in ledger.settled().items()
         if outcome.status is not Status.DONE or workspace.private.exists(headers_key(mark))
     }
-    watch.run(executor, job, without_settled(units, settled))
+    watch.run(Compacting(executor, workspace.store), job, without_settled(units, settled))
+    compact(ledger)
     outcomes = ledger.outcomes()
     return tuple(outcomes[chunk.fingerprint] for chunk in chunks)
 

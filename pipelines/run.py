@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from cluster.attempt import settle_without_work
 from cluster.executors import Executor
-from cluster.ledger import Account, Ledger, make_account
+from cluster.executors.compacting import Compacting
+from cluster.ledger import Account, Ledger, compact, make_account
 from curate.errors import CurateError
 from curate.reasons import Reason
 from pipelines.join import join
@@ -58,7 +59,8 @@ def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) 
     if plan.too_large:
         detail = f"more than the largest lane of {plan.largest_lane} bytes"
         settle_without_work(plan.job, plan.too_large, Reason.TOO_LARGE, detail, workspace.store.url)
-    watch.run(executor, plan.job, plan.left)
+    watch.run(Compacting(executor, workspace.store), plan.job, plan.left)
+    compact(Ledger(workspace.store, plan.job.stage))
 
 
 def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: Account) -> Balance:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -37,10 +38,10 @@ class Compacting:
 
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         ledger = Ledger(self._store, job.stage)
-        reports = self._executor.run(job, units)
+        reports = _closable(self._executor.run(job, units))
         under_way: Future[int] | None = None
         settled = 0
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, contextlib.closing(reports):
             for report in reports:
                 yield report
                 settled += 1
@@ -53,3 +54,8 @@ class Compacting:
             if under_way is not None:
                 under_way.result()
         compact(ledger)
+
+
+def _closable(reports: Iterator[UnitReport]) -> Generator[UnitReport]:
+    """Closing this stops the executor now, not when the exception's frames are let go."""
+    return (yield from reports)

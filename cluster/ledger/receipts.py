@@ -40,6 +40,8 @@ TRIES = 5  # of a reading during which segments were replaced
 # outcomes that say more of the machine than of the item: counted as quarantined, tried again by the next run
 AGAIN = frozenset({Reason.STORAGE_UNAVAILABLE, Reason.TOO_LARGE})
 
+Only = tuple[str, Collection[str]] | None  # a column and its values
+
 
 class Ledger:
     """One stage's receipts."""
@@ -67,7 +69,8 @@ class Ledger:
         done = self._get(unit_id)  # the usual case, and needs no listing
         if done is not None:
             return Receipt.from_json(done)
-        found = [receipt for table in self._tables(None, unit_id) for _, receipt in segments.receipts_in(table)]
+        tables = self._tables(None, ("unit", {unit_id}))
+        found = [receipt for table in tables for _, receipt in segments.receipts_in(table)]
         settling = [one for one in found if not any(_is_tried_again(outcome, again) for outcome in one.outcomes)]
         return min(settling, key=lambda one: sum(outcome.status.rank for outcome in one.outcomes), default=None)
 
@@ -92,6 +95,10 @@ class Ledger:
         """Fingerprints that a plan need not try: all but those quarantined for a reason in ``again``."""
         table = self.outcomes_table(["fingerprint", "status", "reason"])
         return table.filter(pc.invert(best.tried_again(table, again)))["fingerprint"]
+
+    def find(self, keys: Collection[str]) -> pa.Table:
+        """The outcomes that count of every fingerprint that these item keys ever had: all columns of SEGMENT."""
+        return best.best_outcomes(pa.concat_tables(self._tables(None, ("key", set(keys)))))
 
     def outcomes(self) -> dict[str, ItemOutcome]:
         """The outcome that counts of every item ever settled, by fingerprint: all of it, for small ledgers."""
@@ -144,34 +151,37 @@ class Ledger:
             raise DamagedReceipt(f"{key}: {error}") from None
         return content
 
-    def _tables(self, columns: Sequence[str] | None, unit: str | None = None) -> list[pa.Table]:
-        """SEGMENT rows of all receipts, or of one unit's; at least one table."""
+    def _tables(self, columns: Sequence[str] | None, only: Only = None) -> list[pa.Table]:
+        """SEGMENT rows of all receipts, or those that have certain values in a column; at least one table."""
         for _ in range(TRIES):
             try:
-                return list(self._views(columns, unit))
+                return list(self._views(columns, only))
             except FileNotFoundError:
                 continue  # a segment was replaced while it was read
         raise Unavailable("the ledger changes faster than it can be read")
 
-    def _views(self, columns: Sequence[str] | None, unit: str | None) -> Iterator[pa.Table]:
+    def _views(self, columns: Sequence[str] | None, only: Only) -> Iterator[pa.Table]:
         yield segments.select(segments.SEGMENT.empty_table(), columns)
-        listed = [name for name in self.loose() if unit in (None, name.partition(".")[0])]
+        listed = self.loose()
         known = self.segments()
+        if only is not None and only[0] == "unit":
+            listed = [name for name in listed if name.partition(".")[0] in only[1]]
         gone: set[str] = set()
         for start in range(0, len(listed), READ_TOGETHER):
             names = listed[start : start + READ_TOGETHER]
             contents = self.read(names)
             gone.update(set(names) - set(contents))
-            yield segments.select(segments.receipts_table(contents), columns)
+            rows = segments.receipts_table(contents)
+            yield segments.select(rows if only is None else rows.filter(segments.is_one_of(rows, *only)), columns)
         if gone:
             known = self.segments()
         for key in known:
             if gone:
                 gone -= set(segments.read_segment(self.store, key, ["receipt"])["receipt"].unique().to_pylist())
-            if unit is None:
+            if only is None:
                 yield segments.read_segment(self.store, key, columns)
             else:
-                yield segments.select(segments.find_rows(self.store, key, "unit", [unit]), columns)
+                yield segments.select(segments.find_rows(self.store, key, *only), columns)
         if gone:
             raise DamagedReceipt(f"{self.key_of(min(gone))}: it was listed, is gone, and no segment holds it")
 

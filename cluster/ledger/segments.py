@@ -110,18 +110,24 @@ def find_rows(store: Store, key: str, column: str, values: Collection[str]) -> p
 
     Raises as ``read_segment`` does.
     """
-    wanted = pa.array(sorted(values), pa.string())
     with store.open(key) as content:
         file = _open(key, content)
 
         def hits(group: int) -> pa.Table:
-            marks = pc.is_in(file.read_row_group(group, [column], use_threads=False)[column], value_set=wanted)
+            marks = is_one_of(file.read_row_group(group, [column], use_threads=False), column, values)
             if not pc.any(marks).as_py():
                 return SEGMENT.empty_table()
             return file.read_row_group(group, use_threads=False).filter(marks)
 
-        groups = range(file.num_row_groups)
-        return pa.concat_tables([SEGMENT.empty_table(), *(_checked(key, lambda: hits(group)) for group in groups)])  # noqa: B023
+        def read() -> pa.Table:
+            return pa.concat_tables([SEGMENT.empty_table(), *map(hits, range(file.num_row_groups))])
+
+        return _checked(key, read)
+
+
+def is_one_of(table: pa.Table, column: str, values: Collection[str]) -> pa.ChunkedArray:
+    """Which rows have one of the values."""
+    return pc.is_in(table[column], value_set=pa.array(sorted(values), pa.string()))
 
 
 def select(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
