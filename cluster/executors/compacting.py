@@ -21,7 +21,7 @@ MOST_LOOSE = 4096  # units settled between two compactions
 
 
 class Compacting:
-    """Runs units by another executor and compacts the stage's receipts after every so many, and at the end.
+    """Runs units by another executor and compacts the stage's receipts after every so many.
 
     The compaction goes on beside the units, in one thread. Raises what it raises (``compact``) with the next report.
     """
@@ -53,9 +53,8 @@ class Compacting:
                     settled = 0
             if under_way is not None:
                 under_way.result()
-        compact(ledger)
 
 
-def _closable(reports: Iterator[UnitReport]) -> Generator[UnitReport]:
+def _closable(reports: Iterator[UnitReport]) -> Generator[UnitReport, None, None]:
     """Closing this stops the executor now, not when the exception's frames are let go."""
     return (yield from reports)

@@ -20,7 +20,7 @@ def units(count: int) -> list[Unit]:
     return [make_unit("work", [make_item(f"a{number}")], 1000) for number in range(count)]
 
 
-def test_a_long_stage_is_compacted_while_it_runs_and_at_its_end(tmp_path: Path) -> None:
+def test_a_long_stage_is_compacted_while_it_runs(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     ledger = Ledger(store, "work")
     executor = Compacting(Inline(store.url), store, most_loose=70)
@@ -30,7 +30,7 @@ def test_a_long_stage_is_compacted_while_it_runs_and_at_its_end(tmp_path: Path) 
     assert len(seen) == 300
     assert any(segments for _, segments in seen)
     assert max(loose for loose, _ in seen) < 300
-    assert ledger.loose() == []
+    assert 0 < len(ledger.loose()) < 150
     assert len(ledger.outcomes()) == 300
 
 
