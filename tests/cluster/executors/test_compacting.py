@@ -71,6 +71,6 @@ def test_a_compaction_that_cannot_go_on_is_not_passed_over(tmp_path: Path) -> No
     (tmp_path / "ledger/work").mkdir(parents=True)
     (tmp_path / "ledger/work/bad.json").write_text("{")
     with pytest.raises(DamagedReceipt, match="bad"):
-        for _ in Compacting(Inline(store.url), store).run(make_job(store.url), units(80)):
+        for _ in Compacting(Inline(store.url), store, most_loose=70).run(make_job(store.url), units(80)):
             pass
-    assert len(Ledger(store, "work").loose()) == 81
+    assert len(Ledger(store, "work").loose()) > 70
