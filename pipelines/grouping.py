@@ -88,13 +88,18 @@ def sort_series(
     )
 
 
+def digest_rows(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the catalogue knows a series by: the headers, sizes and times of its files."""
+    return digest_json(sorted(f"{row['header_digest']}{row['stamp']}" for row in rows))
+
+
 def _settle(rows: list[dict[str, Any]], parameters: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     first = rows[0]
     verdict = {name: first[name] for name in (*_IDENTITY, "series_key", "modality")}
     verdict |= {
         "instances": len(rows),
         "size_bytes": sum(row["size_bytes"] for row in rows),
-        "fingerprint": digest_json(sorted(f"{row['header_digest']}{row['stamp']}" for row in rows)),
+        "fingerprint": digest_rows(rows),
     }
     try:
         found = sort_series(rows, parameters["sorting"])

@@ -23,7 +23,9 @@ from curate.manifests import sort_rows, table_bytes
 from curate.storage import sha256_bytes
 from pipelines.catalogue import PROCESS_MEMORY, catalogue_job, headers_key, list_sites
 from pipelines.grouping import group
+from pipelines.made_for import mark_catalogue
 from pipelines.masks import list_masks
+from pipelines.selection import EVERYTHING, Selection
 from pipelines.spec import Runtime, Spec
 from pipelines.volumes import volumes_job
 from pipelines.watch import Watch
@@ -54,26 +56,31 @@ class Plan:
     too_large: tuple[Item, ...]  # of them, those that no lane holds
     largest_lane: int  # bytes
     units: tuple[Unit, ...]  # all of them
-    left: tuple[Unit, ...]  # those that no receipt settles
+    left: tuple[Unit, ...]  # those that this run tries: no receipt settles them
     digest: str  # of plan.parquet
 
 
-def make_plan(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Plan:
-    """List, scan, group and pack. Raises ``Misconfigured`` for archives or label folders that are missing or empty."""
+def make_plan(
+    spec: Spec, workspace: Workspace, executor: Executor, watch: Watch, selection: Selection = EVERYTHING
+) -> Plan:
+    """List, scan, group and pack. Raises ``Misconfigured`` for archives or label folders that are missing or empty, and
+    for a selection of series that are not there."""
     require_label_files(spec)
     lanes = lane_bytes(spec.runtime, executor.memory)
     listing_key, chunks = list_sites(spec, workspace)
     masks_key, masks = list_masks(spec, workspace)
     scan = catalogue_job(spec, workspace, listing_key)
-    scanned = _scan(scan, chunks, cut(scan.stage, chunks, spec.runtime, lanes), workspace, executor, watch)
+    scanned = _scan(scan, chunks, cut(scan.stage, chunks, spec.runtime, lanes), workspace, executor, watch, selection)
+    mark_catalogue(spec, workspace)
     series = group(workspace, listing_key, scanned, volume_parameters(spec, workspace))
     job = volumes_job(spec, workspace, masks_key)
     items = _items(job, series, masks)
     fitting, too_large = separate_too_large(items, lanes)
     units = cut(job.stage, fitting, spec.runtime, lanes)
-    table = table_bytes(sort_rows(_table(units), ("series_key",)))
+    table = table_bytes(sort_rows(_table(units, too_large), ("series_key",)))
     workspace.store.put(PLAN_KEY, table)
-    left = without_settled(units, Ledger(workspace.store, job.stage).settled())
+    selection.check(series["series_key"].to_pylist())
+    left = selection.of(without_settled(units, Ledger(workspace.store, job.stage).settled(again=selection.again)))
     return Plan(job, series, scanned, tuple(items), tuple(too_large), max(lanes), units, left, sha256_bytes(table))
 
 
@@ -107,13 +114,19 @@ def require_label_files(spec: Spec) -> None:
 
 
 def _scan(
-    job: Job, chunks: Sequence[Item], units: Sequence[Unit], workspace: Workspace, executor: Executor, watch: Watch
+    job: Job,
+    chunks: Sequence[Item],
+    units: Sequence[Unit],
+    workspace: Workspace,
+    executor: Executor,
+    watch: Watch,
+    selection: Selection,
 ) -> tuple[ItemOutcome, ...]:
     """The outcome of every chunk. A chunk whose private part is gone is scanned again."""
     ledger = Ledger(workspace.store, job.stage)
     settled = {
         mark: outcome
-        for mark, outcome in ledger.settled().items()
+        for mark, outcome in ledger.settled(again=selection.again).items()
         if outcome.status is not Status.DONE or workspace.private.exists(headers_key(mark))
     }
     watch.run(Compacting(executor, workspace.store), job, without_settled(units, settled))
@@ -134,17 +147,20 @@ def _items(job: Job, series: pa.Table, masks: Mapping[str, str]) -> list[Item]:
     return items
 
 
-def _table(units: Sequence[Unit]) -> pa.Table:
+def _table(units: Sequence[Unit], too_large: Sequence[Item]) -> pa.Table:
+    """PLAN rows; what no lane holds has neither unit nor lane."""
+    placed: list[tuple[Item, str | None, int | None]] = [
+        (item, one.id, one.memory) for one in units for item in one.items
+    ]
     rows = [
         {
-            "unit": unit.id,
+            "unit": unit,
             "series_key": item.key,
             "fingerprint": item.fingerprint,
             "size_bytes": item.cost,
             "memory_bytes": item.memory,
-            "lane_bytes": unit.memory,
+            "lane_bytes": lane,
         }
-        for unit in units
-        for item in unit.items
+        for item, unit, lane in [*placed, *((item, None, None) for item in too_large)]
     ]
     return pa.Table.from_pylist(rows, schema=PLAN)

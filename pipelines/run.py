@@ -14,9 +14,10 @@ from cluster.executors.compacting import Compacting
 from cluster.ledger import Account, Ledger, compact, make_account
 from curate.errors import CurateError
 from curate.reasons import Reason
-from pipelines.join import join
+from pipelines.join import ACCEPTED, join
 from pipelines.kernels import warm_kernels
 from pipelines.plan import Plan, make_plan
+from pipelines.selection import EVERYTHING, Selection
 from pipelines.spec import Spec
 from pipelines.watch import Watch
 from pipelines.workspace import Workspace
@@ -40,25 +41,34 @@ class Balance:
     bytes_in: int
     bytes_out: int
     label_issues: Mapping[str, int] = field(default_factory=dict)
+    untried: int = 0  # series that this run was not to try and no run has: then it is not finished
 
 
-def run(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Balance:
-    """Do what is left of the plan and write the manifests. May be stopped anywhere and run again."""
+def run(
+    spec: Spec, workspace: Workspace, executor: Executor, watch: Watch, selection: Selection = EVERYTHING
+) -> Balance:
+    """Do what is left of the plan and write the manifests. May be stopped anywhere and run again.
+
+    Of a selection of series the manifests hold what there is; the balance counts the others as untried.
+    """
     executor.prepare(warm_kernels)
-    plan = make_plan(spec, workspace, executor, watch)
-    execute(plan, workspace, executor, watch)
+    plan = make_plan(spec, workspace, executor, watch, selection)
+    execute(plan, workspace, executor, watch, selection)
     outcomes = Ledger(workspace.store, plan.job.stage).outcomes()
-    account = make_account(plan.items, outcomes)
-    current = {item.key: outcomes[item.fingerprint] for item in plan.items}
+    tried = [item for item in plan.items if selection.wants(item.key) or item.fingerprint in outcomes]
+    account = make_account(tried, outcomes)
+    current = {item.key: outcomes[item.fingerprint] for item in tried}
     manifests = join(spec, workspace, plan.series, current)
     return balance(spec, plan, manifests, account)
 
 
-def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) -> None:
+def execute(
+    plan: Plan, workspace: Workspace, executor: Executor, watch: Watch, selection: Selection = EVERYTHING
+) -> None:
     """Settle what no receipt settles yet."""
-    if plan.too_large:
+    if too_large := [item for item in plan.too_large if selection.wants(item.key)]:
         detail = f"more than the largest lane of {plan.largest_lane} bytes"
-        settle_without_work(plan.job, plan.too_large, Reason.TOO_LARGE, detail, workspace.store.url)
+        settle_without_work(plan.job, too_large, Reason.TOO_LARGE, detail, workspace.store.url)
     watch.run(Compacting(executor, workspace.store), plan.job, plan.left)
     compact(Ledger(workspace.store, plan.job.stage))
 
@@ -71,13 +81,15 @@ def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: 
         for status in ("done", "rejected", "quarantined")
     }
     total = sum(counts.total() for counts in by_status.values())
+    untried = sum(row["status"] == ACCEPTED for row in rows)
     done = by_status["done"].total()
-    if total != plan.series.num_rows or done != account.done:
-        raise Unbalanced(f"{plan.series.num_rows} series in the catalogue, {total} in the manifest, {done} done")
+    planned = plan.series.num_rows
+    if total + untried != planned or done != account.done or untried != len(plan.items) - account.inputs:
+        raise Unbalanced(f"{planned} series in the catalogue, {total} in the manifest, {done} done, {untried} untried")
     files = Counter(manifests["files"]["reason"].to_pylist())
     return Balance(
         task=spec.task,
-        series=total,
+        series=planned,
         done=done,
         rejected=dict(sorted(by_status["rejected"].items())),
         quarantined=dict(sorted(by_status["quarantined"].items())),
@@ -86,4 +98,5 @@ def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: 
         bytes_in=sum(manifests["series"]["size_bytes"].to_pylist()),
         bytes_out=account.bytes_out,
         label_issues=dict(sorted(Counter(manifests["label_issues"]["reason"].to_pylist()).items())),
+        untried=untried,
     )

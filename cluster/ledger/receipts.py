@@ -76,10 +76,21 @@ class Ledger:
 
     def receipts(self) -> Iterator[Receipt]:
         """Every receipt once, loose ones first. Raises ``DamagedReceipt`` naming one that is unreadable."""
-        found: dict[str, Receipt] = {}
-        for table in self._tables(None):
-            found |= dict(segments.receipts_in(table))
-        yield from found.values()
+        seen: set[str] = set()
+        for table in self.rows():
+            found = [(name, receipt) for name, receipt in segments.receipts_in(table) if name not in seen]
+            seen.update(name for name, _ in found)
+            yield from (receipt for _, receipt in found)
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """SEGMENT rows of all receipts, a segment at a time: a fingerprint may come more than once.
+
+        Raises ``Unavailable`` if a segment is replaced meanwhile (``curate gc --superseded``), and ``DamagedReceipt``.
+        """
+        try:
+            yield from self._views(columns, None)
+        except FileNotFoundError:
+            raise Unavailable("the ledger was rewritten while it was read") from None
 
     def outcomes_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The outcome that counts of every item ever settled, one row a fingerprint, in no particular order.
