@@ -15,7 +15,7 @@ from cluster.ledger import AGAIN, Ledger
 from cluster.ledger.best import tried_again
 from curate.errors import Misconfigured
 from curate.manifests import read_table
-from curate.storage import Store
+from curate.storage import Store, sha256_bytes
 from pipelines.grouping import FILES_KEY, INSTANCES_KEY, SERIES_KEY
 from pipelines.plan import PLAN, PLAN_KEY
 from pipelines.volumes import STAGE
@@ -71,6 +71,11 @@ def read_instances(store: Store, series_key: str) -> pa.Table:
 def read_plan(store: Store) -> pa.Table:
     """PLAN: every accepted series; unit and lane are null where no lane holds it. Empty before a plan."""
     return read_table(store, PLAN_KEY) if store.exists(PLAN_KEY) else PLAN.empty_table()
+
+
+def plan_digest(store: Store) -> str | None:
+    """Says whether two looks saw the same plan. None before there is one."""
+    return sha256_bytes(store.get(PLAN_KEY)) if store.exists(PLAN_KEY) else None
 
 
 def series_state(store: Store) -> pa.Table:

@@ -31,7 +31,7 @@ def compact(ledger: Ledger, *, least: int = LEAST_LOOSE, segment_bytes: int = SE
     removed = 0
     for contents in _batches(ledger, names, segment_bytes):
         known = _confirmed(ledger, contents, held)
-        _publish(ledger, {name: content for name, content in contents.items() if name not in known})
+        publish_segment(ledger, {name: content for name, content in contents.items() if name not in known})
         with ThreadPoolExecutor(READERS) as pool:
             list(pool.map(lambda name: ledger.store.delete(ledger.key_of(name)), contents))
         removed += len(contents)
@@ -53,8 +53,11 @@ def _batches(ledger: Ledger, names: Sequence[str], segment_bytes: int) -> Iterat
         yield batch
 
 
-def _publish(ledger: Ledger, contents: Mapping[str, bytes]) -> None:
-    """One segment of these receipts, read back and compared."""
+def publish_segment(ledger: Ledger, contents: Mapping[str, bytes]) -> None:
+    """One segment of these receipts (JSON by name), read back and compared; none of no receipts.
+
+    Raises ``DamagedReceipt`` when it reads back as something else.
+    """
     if not contents:
         return
     table = segments.receipts_table(contents)
