@@ -115,12 +115,12 @@ def _believed(store: Store, current: Current) -> npt.NDArray[np.uint64]:
     return np.unique(np.concatenate(hashes))
 
 
-def _contains(believed: npt.NDArray[np.uint64], keys: list[str]) -> list[bool]:
+def _contains(believed: npt.NDArray[np.uint64], keys: list[str]) -> npt.NDArray[np.bool_]:
     wanted = _hash(keys)
     places = np.searchsorted(believed, wanted)
-    inside = places < len(believed)
+    inside: npt.NDArray[np.bool_] = places < len(believed)
     inside[inside] = believed[places[inside]] == wanted[inside]
-    return inside.tolist()
+    return inside
 
 
 def _hash(keys: list[str]) -> npt.NDArray[np.uint64]:
