@@ -5,7 +5,6 @@ Works at any moment of a run. Tables all the way: a million series take some sec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -22,7 +21,7 @@ from pipelines.volumes import STAGE
 
 LEFT = "left"  # the status of a series that no receipt settles
 FOLDERS = ("catalogue", "ledger", "events")  # a store has one of them as soon as a run has begun
-_OF_SERIES = ("site", "patient_key", "study_key", "series_key", "size_bytes", "status", "reason", "detail")
+_OF_SERIES = ("site", "study_key", "series_key", "size_bytes", "status", "reason", "detail")
 _OF_PLAN = {  # column of PLAN -> of the table of states
     "series_key": "series_key",
     "fingerprint": "fingerprint",
@@ -30,7 +29,7 @@ _OF_PLAN = {  # column of PLAN -> of the table of states
     "lane_bytes": "lane_bytes",
     "unit": "planned",
 }
-_OF_OUTCOME = {"status": "ended", "reason": "why", "detail": "word", "bytes": "bytes", "unit": "unit", "peak": "peak"}
+_OF_OUTCOME = ("fingerprint", "status", "reason", "detail", "bytes", "unit", "peak")
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,22 @@ def is_grouped(store: Store) -> bool:
     return store.exists(SERIES_KEY)
 
 
-def read_series(store: Store) -> pa.Table:
-    """SERIES as the catalogue has them. Raises ``FileNotFoundError`` before grouping is done."""
-    return read_table(store, SERIES_KEY)
+def read_series(store: Store, beginning: str | None = None) -> pa.Table:
+    """SERIES as the catalogue has them, or those whose key or study's key begins so.
+
+    Raises ``FileNotFoundError`` before grouping is done.
+    """
+    hits = None
+    if beginning is not None:
+        of_series, of_study = (pc.starts_with(pc.field(name), beginning) for name in ("series_key", "study_key"))
+        hits = of_series | of_study
+    return read_table(store, SERIES_KEY, columns=_OF_SERIES, filters=hits)
 
 
-def read_files(store: Store) -> pa.Table:
-    """FILES that are in no series. Raises ``FileNotFoundError`` before grouping is done."""
-    return read_table(store, FILES_KEY)
+def read_files(store: Store, beginning: str | None = None) -> pa.Table:
+    """FILES that are in no series, or those whose key begins so. Raises ``FileNotFoundError`` before grouping."""
+    hits = None if beginning is None else pc.starts_with(pc.field("file_key"), beginning)
+    return read_table(store, FILES_KEY, filters=hits)
 
 
 def read_instances(store: Store, series_key: str) -> pa.Table:
@@ -68,9 +75,12 @@ def read_instances(store: Store, series_key: str) -> pa.Table:
     return read_table(store, INSTANCES_KEY, filters=pc.field("series_key") == series_key)
 
 
-def read_plan(store: Store) -> pa.Table:
-    """PLAN: every accepted series; unit and lane are null where no lane holds it. Empty before a plan."""
-    return read_table(store, PLAN_KEY) if store.exists(PLAN_KEY) else PLAN.empty_table()
+def read_plan(store: Store, series_keys: pa.ChunkedArray | None = None) -> pa.Table:
+    """PLAN: every accepted series, or some; unit and lane are null where no lane holds it. Empty before a plan."""
+    if not store.exists(PLAN_KEY):
+        return PLAN.empty_table()
+    hits = None if series_keys is None else pc.field("series_key").isin(series_keys.combine_chunks())
+    return read_table(store, PLAN_KEY, columns=list(_OF_PLAN), filters=hits)
 
 
 def plan_digest(store: Store) -> str | None:
@@ -78,32 +88,35 @@ def plan_digest(store: Store) -> str | None:
     return sha256_bytes(store.get(PLAN_KEY)) if store.exists(PLAN_KEY) else None
 
 
-def series_state(store: Store) -> pa.Table:
-    """One row a series of the catalogue with the outcome that counts.
+def series_state(store: Store, beginning: str | None = None) -> pa.Table:
+    """One row a series of the catalogue with the outcome that counts, or of those that ``read_series`` gives.
 
-    Columns: site, patient_key, study_key, series_key, size_bytes (source), status (done, rejected, quarantined or
-    LEFT), reason, detail, fingerprint, memory_bytes (estimate), lane_bytes, planned (unit of the plan), bytes
-    (written), unit (that settled it), peak (bytes, measured of that unit). From fingerprint on null where not known.
-    Sorted as SERIES.
+    Columns: site, study_key, series_key, size_bytes (source), status (done, rejected, quarantined or LEFT), reason,
+    detail, fingerprint, memory_bytes (estimate), lane_bytes, planned (unit of the plan), bytes (written), unit (that
+    settled it), peak (bytes, measured of that unit). From fingerprint on null where not known. Sorted as SERIES.
     Raises ``FileNotFoundError`` before grouping is done.
     """
-    series = read_series(store).select(list(_OF_SERIES))
-    series = series.append_column("order", pa.array(range(series.num_rows), pa.int64()))
-    plan = read_plan(store).select(list(_OF_PLAN)).rename_columns(list(_OF_PLAN.values()))
-    outcomes = Ledger(store, STAGE).outcomes_table(["fingerprint", *_OF_OUTCOME])
-    outcomes = outcomes.rename_columns(["fingerprint", *_OF_OUTCOME.values()])
-    joined = series.join(plan, keys="series_key", join_type="left outer")
-    joined = joined.join(outcomes, keys="fingerprint", join_type="left outer").sort_by("order").drop_columns("order")
-    ended = pc.is_valid(joined["ended"])
-    by_headers = pc.if_else(pc.equal(joined["status"], "accepted"), LEFT, joined["status"])
+    series = read_series(store, beginning)
+    keys = series["series_key"]
+    planned = _rows_for(keys, read_plan(store, None if beginning is None else keys), "series_key")
+    ledger = Ledger(store, STAGE)
+    outcomes = ledger.outcomes_table(_OF_OUTCOME) if beginning is None else ledger.find(keys.to_pylist())
+    ended = _rows_for(planned["fingerprint"], outcomes, "fingerprint")
+    is_ended = pc.is_valid(ended["status"])
+    by_headers = pc.if_else(pc.equal(series["status"], "accepted"), LEFT, series["status"])
     settled = {
-        "status": pc.if_else(ended, joined["ended"], by_headers),
-        "reason": pc.if_else(ended, joined["why"], joined["reason"]),
-        "detail": pc.if_else(ended, joined["word"], joined["detail"]),
+        "status": pc.if_else(is_ended, ended["status"], by_headers),
+        "reason": pc.if_else(is_ended, ended["reason"], series["reason"]),
+        "detail": pc.if_else(is_ended, ended["detail"], series["detail"]),
     }
-    for name, values in settled.items():
-        joined = joined.set_column(joined.schema.get_field_index(name), name, values)
-    return joined.drop_columns(["ended", "why", "word"])
+    known = {name: series[name] for name in _OF_SERIES} | settled
+    known |= {column: planned[name] for name, column in _OF_PLAN.items() if name != "series_key"}
+    return pa.table(known | {name: ended[name] for name in ("bytes", "unit", "peak")})
+
+
+def _rows_for(keys: pa.ChunkedArray, table: pa.Table, column: str) -> pa.Table:
+    """The row of a table for each key, all null where it has none. ``column`` of the table is distinct."""
+    return table.take(pc.index_in(keys, value_set=table[column]))
 
 
 def remainder(state: pa.Table) -> Remainder:
@@ -137,12 +150,3 @@ def memory_by_lane(state: pa.Table) -> list[dict[str, int]]:
         }
         for row in lanes.to_pylist()
     ]
-
-
-def begins_with(table: pa.Table, columns: Sequence[str], key: str) -> pa.Table:
-    """The rows in which one of the columns begins with a key."""
-    hits = [pc.fill_null(pc.starts_with(table[column], key), False) for column in columns]
-    mask = hits[0]
-    for more in hits[1:]:
-        mask = pc.or_(mask, more)
-    return table.filter(mask)

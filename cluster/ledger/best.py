@@ -25,10 +25,11 @@ _RANKS = pa.array([status.value for status in sorted(Status, key=lambda status: 
 def best_outcomes(table: pa.Table) -> pa.Table:
     """One row a fingerprint. ``table``: rows of receipts with the columns of ORDER at least."""
     marks = table["fingerprint"]
-    counts = table.select(["fingerprint"]).group_by("fingerprint").aggregate([([], "count_all")])
-    if counts.num_rows == table.num_rows:
+    if pc.count_distinct(marks).as_py() == table.num_rows:
         return table
-    repeated = pc.is_in(marks, value_set=counts.filter(pc.greater(counts["count_all"], 1))["fingerprint"])
+    counts = pc.value_counts(marks)
+    several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    repeated = pc.is_in(marks, value_set=several)
     rivals = table.filter(repeated)
     ranked = rivals.append_column("rank", pc.index_in(rivals["status"], value_set=_RANKS))
     keys = ("fingerprint", "rank", *ORDER[2:])  # to the last column: of equal ones always the same

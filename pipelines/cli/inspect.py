@@ -131,15 +131,15 @@ def why(store: StoreFolder, key: Key) -> None:
     """What became of one series, study or file, and of each of its parts."""
     from cluster.ledger import why as settled
     from curate.reasons import REASONS
-    from pipelines.state import begins_with, is_grouped, read_files, series_state
+    from pipelines.state import is_grouped, read_files, series_state
 
     opened = _open(store)
     if len(key) < SHORTEST_KEY:
         raise Misconfigured(f"a key, or at least its first {SHORTEST_KEY} characters")
     if not is_grouped(opened):
         raise Misconfigured("the headers are not all read yet, so series are not known: `curate run` goes on")
-    series = begins_with(series_state(opened), ("series_key", "study_key"), key).to_pylist()
-    files = begins_with(read_files(opened), ("file_key",), key).to_pylist()
+    series = series_state(opened, key).to_pylist()
+    files = read_files(opened, key).to_pylist()
     if not series and not files:
         raise Misconfigured(f"no series, study or file of this store has a key that begins with '{key}'")
     verdicts = settled(opened, *(row["series_key"] for row in series)) if series else ()
