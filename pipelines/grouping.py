@@ -7,7 +7,7 @@ does not grow with the archive.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,11 @@ def sort_series(
     )
 
 
+def digest_rows(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the catalogue knows a series by: the headers, sizes and times of its files."""
+    return digest_json(sorted(f"{row['header_digest']}{row['stamp']}" for row in rows))
+
+
 class _Rows:
     """What all chunks gave, sorted out into partitions."""
 
@@ -192,7 +197,7 @@ def _settle(
     verdict |= {
         "instances": len(rows),
         "size_bytes": sum(row["size_bytes"] for row in rows),
-        "fingerprint": digest_json(sorted(f"{row['header_digest']}{row['stamp']}" for row in rows)),
+        "fingerprint": digest_rows(rows),
     }
     try:
         found = sort_series(rows, parameters["sorting"])

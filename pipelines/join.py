@@ -48,6 +48,7 @@ from curate.manifests.schemas import (
 from curate.reasons import Reason
 from curate.storage import sha256_bytes
 from pipelines.grouping import FILES_TABLE
+from pipelines.made_for import require_made_for
 from pipelines.partitions import read_whole
 from pipelines.spec import CervicalLabelFiles, CervicalSpec, LumbarLabelFiles, LumbarSpec, Spec
 from pipelines.workspace import Workspace, curation_digest
@@ -55,11 +56,15 @@ from pipelines.workspace import Workspace, curation_digest
 Tables = dict[str, pa.Table]
 
 JOINED_KEY = "manifests/joined.json"  # written last: which spec the tables are of, and their digests
+ACCEPTED = "accepted"  # the status of a series that was not tried yet
 NAMES = ("series", "volumes", "slices", "samples", "boxes", "points", "objects", "label_issues", "files", "audit")
 
 
 def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[str, ItemOutcome]) -> Tables:
-    """Write every manifest and return them by name. ``outcomes``: by series key, of every accepted series."""
+    """Write every manifest and return them by name. ``outcomes``: by series key, of every accepted series.
+
+    An accepted series without an outcome stays ACCEPTED: the manifests say so and are not for a release.
+    """
     rows = [_settled(row, outcomes.get(row["series_key"])) for row in series.to_pylist()]
     done = [(row, outcomes[row["series_key"]]) for row in rows if row["status"] == "done"]
     splits = assign_splits(
@@ -83,6 +88,7 @@ def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[s
         "label_issues": LABEL_ISSUES.empty_table(),
         "files": read_whole(workspace.store, FILES_TABLE),
     }
+    require_made_for(spec, workspace)
     match spec:
         case CervicalSpec(labels=CervicalLabelFiles() as files):
             tables |= _cervical(files, workspace, tables, splits)
@@ -90,7 +96,12 @@ def join(spec: Spec, workspace: Workspace, series: pa.Table, outcomes: Mapping[s
             tables |= _lumbar(files, workspace, tables, splits)
     tables["label_issues"] = pa.concat_tables([tables["label_issues"], _mask_issues(done)])
     written = {name: write_table(workspace.store, f"manifests/{name}.parquet", tables[name]).sha256 for name in NAMES}
-    mark: dict[str, Json] = {"curation": curation_digest(spec, workspace), "tables": dict(written)}
+    untried = sum(row["status"] == ACCEPTED for row in rows)
+    mark: dict[str, Json] = {
+        "curation": curation_digest(spec, workspace),
+        "tables": dict(written),
+        "untried": untried,
+    }
     workspace.store.put(JOINED_KEY, canonical_json(mark))
     return tables
 
@@ -108,6 +119,8 @@ def read_manifests(spec: Spec, workspace: Workspace) -> Tables:
         raise Misconfigured(f"{spec.store} holds no manifests yet: `curate run` first") from None
     if mark["curation"] != curation_digest(spec, workspace):
         raise Misconfigured("the manifests were made by a run of another spec: `curate run` this one first")
+    if mark.get("untried"):
+        raise Misconfigured(f"the last run left {mark['untried']} series untried (--only): `curate run` first")
     keys = {name: f"manifests/{name}.parquet" for name in NAMES}
     if any(sha256_bytes(store.get(key)) != mark["tables"][name] for name, key in keys.items()):
         raise Misconfigured("the manifests are not those of the last run that ended: `curate run` again")

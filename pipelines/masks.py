@@ -40,6 +40,13 @@ def masks_by_study(workspace: Workspace, key: str | None) -> dict[str, Path]:
     return {row["study_key"]: Path(row["path"]) for row in read_table(workspace.private, key).to_pylist()}
 
 
+def stamps_by_study(workspace: Workspace, key: str | None) -> dict[str, str]:
+    """The stamps of the same list by study key, as ``list_masks`` gave them."""
+    if key is None:
+        return {}
+    return {row["study_key"]: row["stamp"] for row in read_table(workspace.private, key).to_pylist()}
+
+
 def _row(path: Path, pseudonyms: Pseudonyms) -> dict[str, str] | None:
     suffix = next((end for end in _SUFFIXES if path.name.endswith(end)), None)
     if suffix is None or not path.is_file():

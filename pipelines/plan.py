@@ -13,14 +13,16 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from cluster.executors import Executor
+from cluster.executors.compacting import Compacting
 from cluster.job import Job
-from cluster.ledger import Ledger
+from cluster.ledger import Ledger, compact
 from cluster.outcomes import ItemOutcome, Status
 from cluster.units import Item, Unit
 from curate.errors import Misconfigured
 from curate.storage import Store
 from pipelines.catalogue import Listing, catalogue_job, headers_key, list_sites
-from pipelines.grouping import group
+from pipelines.grouping import SERIES_TABLE, group
+from pipelines.made_for import mark_catalogue
 from pipelines.masks import list_masks
 from pipelines.packing import (
     PLAN_TABLE,
@@ -34,7 +36,8 @@ from pipelines.packing import (
     units_of,
     without_settled,
 )
-from pipelines.partitions import Index, read_part
+from pipelines.partitions import Index, read_part, read_partitions
+from pipelines.selection import EVERYTHING, Selection
 from pipelines.settled import count_left, units_left
 from pipelines.spec import Spec
 from pipelines.volumes import volumes_job
@@ -51,7 +54,8 @@ class Plan:
     series: Index  # of SERIES, status accepted | rejected
     index: Index  # of PLAN
     largest_lane: int  # bytes
-    left: Amount  # what no receipt settled when the plan was made
+    left: Amount  # what was to be tried when the plan was made: no receipt settled it
+    selection: Selection = EVERYTHING
 
     @property
     def amount(self) -> Amount:
@@ -70,7 +74,7 @@ class Plan:
 
     @property
     def settled(self) -> int:
-        """Series that earlier runs settled."""
+        """Series that earlier runs settled, or that are not asked for."""
         return self.amount.series - self.left.series
 
     def read_items(self) -> Iterator[Item]:
@@ -79,12 +83,12 @@ class Plan:
             yield from items_of(read_part(self.store, PLAN_TABLE, number, self.index.partitions))
 
     def read_too_large(self) -> Iterator[list[Item]]:
-        """The items that no lane holds, those of one partition at a time."""
+        """The items that no lane holds and that are asked for, those of one partition at a time."""
         for number in range(self.index.partitions if self.too_large else 0):
             alone = pc.is_null(pc.field("unit"))
             rows = read_part(self.store, PLAN_TABLE, number, self.index.partitions, filters=alone)
-            if rows.num_rows:
-                yield list(items_of(rows))
+            if items := [item for item in items_of(rows) if self.selection.wants(item.key)]:
+                yield items
 
     def read_units(self) -> Iterator[Unit]:
         """Every unit, whatever is settled."""
@@ -92,28 +96,35 @@ class Plan:
             yield from units_of(self.job.stage, read_part(self.store, PLAN_TABLE, number, self.index.partitions))
 
     def read_left(self) -> Iterator[Unit]:
-        """The units of what no receipt settles now."""
-        return units_left(self.store, self.job.stage, self.index.partitions)
+        """The units of what is to be tried: what no receipt settles now."""
+        return units_left(self.store, self.job.stage, self.index.partitions, self.selection)
 
 
-def make_plan(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Plan:
-    """List, scan, group and pack. Raises ``Misconfigured`` for archives or label folders that are missing or empty."""
+def make_plan(
+    spec: Spec, workspace: Workspace, executor: Executor, watch: Watch, selection: Selection = EVERYTHING
+) -> Plan:
+    """List, scan, group and pack. Raises ``Misconfigured`` for archives or label folders that are missing or empty, and
+    for a selection of series that are not there."""
     require_label_files(spec)
     lanes = lane_bytes(spec.runtime, executor.memory)
     listing = list_sites(spec, workspace)
     masks_key, masks = list_masks(spec, workspace)
-    scanned = _scan(spec, listing, lanes, workspace, executor, watch)
+    scanned = _scan(spec, listing, lanes, workspace, executor, watch, selection)
+    mark_catalogue(spec, workspace)
     parameters = volume_parameters(spec, workspace)
     series = group(workspace, listing, scanned, parameters, rows_per_partition=spec.runtime.partition_instances)
     job = volumes_job(spec, workspace, masks_key, series.partitions)
-    return plan_series(workspace.store, series, Packing(job, masks, spec.runtime, lanes))
+    return plan_series(workspace.store, series, Packing(job, masks, spec.runtime, lanes), selection)
 
 
-def plan_series(store: Store, series: Index, packing: Packing) -> Plan:
-    """From the SERIES rows of a store on: the plan, and what is left of it."""
+def plan_series(store: Store, series: Index, packing: Packing, selection: Selection = EVERYTHING) -> Plan:
+    """From the SERIES rows of a store on: the plan, and what is left of it. Raises as ``make_plan`` does."""
+    if selection.only:
+        names = read_partitions(store, SERIES_TABLE, columns=["series_key"])
+        selection.check(key for part in names for key in part["series_key"].to_pylist())
     index = lay_out(store, series, packing)
-    left = count_left(store, packing.job.stage, index)
-    return Plan(packing.job, store, series, index, max(packing.lanes), left)
+    left = count_left(store, packing.job.stage, index, selection)
+    return Plan(packing.job, store, series, index, max(packing.lanes), left, selection)
 
 
 def require_label_files(spec: Spec) -> None:
@@ -130,16 +141,18 @@ def _scan(
     workspace: Workspace,
     executor: Executor,
     watch: Watch,
+    selection: Selection,
 ) -> dict[str, ItemOutcome]:
     """The outcome of every chunk, by fingerprint. A chunk whose private part is gone is scanned again."""
     job = catalogue_job(spec, workspace)
     ledger = Ledger(workspace.store, job.stage)
     settled = {
         mark: outcome
-        for mark, outcome in ledger.settled().items()
+        for mark, outcome in ledger.settled(again=selection.again).items()
         if outcome.status is not Status.DONE or workspace.private.exists(headers_key(mark))
     }
     units = without_settled(cut(job.stage, listing.chunks, spec.runtime, lanes), settled)
-    watch.run(executor, job, units)
+    watch.run(Compacting(executor, workspace.store), job, units)
+    compact(ledger)
     outcomes = ledger.outcomes() if units else settled
     return {chunk.fingerprint: outcomes[chunk.fingerprint] for chunk in listing.chunks}

@@ -10,14 +10,16 @@ import pyarrow as pa
 
 from cluster.attempt import settle_without_work
 from cluster.executors import Executor
-from cluster.ledger import Account, Ledger
+from cluster.executors.compacting import Compacting
+from cluster.ledger import Account, Ledger, compact
 from curate.errors import CurateError
 from curate.reasons import Reason
 from pipelines.grouping import SERIES_TABLE
-from pipelines.join import join
+from pipelines.join import ACCEPTED, join
 from pipelines.kernels import warm_kernels
 from pipelines.partitions import read_whole
 from pipelines.plan import Plan, make_plan
+from pipelines.selection import EVERYTHING, Selection
 from pipelines.settled import account_of
 from pipelines.spec import Spec
 from pipelines.watch import Watch
@@ -42,16 +44,23 @@ class Balance:
     bytes_in: int
     bytes_out: int
     label_issues: Mapping[str, int] = field(default_factory=dict)
+    untried: int = 0  # series that this run was not to try and no run has: then it is not finished
 
 
-def run(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch) -> Balance:
-    """Do what is left of the plan and write the manifests. May be stopped anywhere and run again."""
+def run(
+    spec: Spec, workspace: Workspace, executor: Executor, watch: Watch, selection: Selection = EVERYTHING
+) -> Balance:
+    """Do what is left of the plan and write the manifests. May be stopped anywhere and run again.
+
+    Of a selection of series the manifests hold what there is; the balance counts the others as untried.
+    """
     executor.prepare(warm_kernels)
-    plan = make_plan(spec, workspace, executor, watch)
+    plan = make_plan(spec, workspace, executor, watch, selection)
     execute(plan, workspace, executor, watch)
-    account = account_of(workspace.store, plan.job.stage, plan.index.partitions)
+    account = account_of(workspace.store, plan.job.stage, plan.index.partitions, selection)
     outcomes = Ledger(workspace.store, plan.job.stage).outcomes()
-    current = {item.key: outcomes[item.fingerprint] for item in plan.read_items()}
+    planned = ((item.key, outcomes.get(item.fingerprint)) for item in plan.read_items())
+    current = {key: outcome for key, outcome in planned if outcome is not None}
     manifests = join(spec, workspace, read_whole(workspace.store, SERIES_TABLE), current)
     return balance(spec, plan, manifests, account)
 
@@ -61,7 +70,9 @@ def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) 
     detail = f"more than the largest lane of {plan.largest_lane} bytes"
     for items in plan.read_too_large():
         settle_without_work(plan.job, items, Reason.TOO_LARGE, detail, workspace.store.url)
-    watch.stream(executor, plan.job, plan.read_left(), count=plan.left.units, items=plan.left.series)
+    compacting = Compacting(executor, workspace.store)
+    watch.stream(compacting, plan.job, plan.read_left(), count=plan.left.units, items=plan.left.series)
+    compact(Ledger(workspace.store, plan.job.stage))
 
 
 def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: Account) -> Balance:
@@ -73,13 +84,14 @@ def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: 
     }
     total = sum(counts.total() for counts in by_status.values())
     done = by_status["done"].total()
+    untried = sum(row["status"] == ACCEPTED for row in rows)
     planned = plan.series.counts["rows"]
-    if total != planned or done != account.done:
-        raise Unbalanced(f"{planned} series in the catalogue, {total} in the manifest, {done} done")
+    if total + untried != planned or done != account.done or untried != plan.items - account.inputs:
+        raise Unbalanced(f"{planned} series in the catalogue, {total} in the manifest, {done} done, {untried} untried")
     files = Counter(manifests["files"]["reason"].to_pylist())
     return Balance(
         task=spec.task,
-        series=total,
+        series=planned,
         done=done,
         rejected=dict(sorted(by_status["rejected"].items())),
         quarantined=dict(sorted(by_status["quarantined"].items())),
@@ -88,4 +100,5 @@ def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: 
         bytes_in=sum(manifests["series"]["size_bytes"].to_pylist()),
         bytes_out=account.bytes_out,
         label_issues=dict(sorted(Counter(manifests["label_issues"]["reason"].to_pylist()).items())),
+        untried=untried,
     )

@@ -22,10 +22,10 @@ from curate.reasons import REASONS, Reason
 from curate.storage import Store
 from pipelines.packing import PLAN_TABLE, Amount, amount_of, count_rows, items_of, units_of
 from pipelines.partitions import Index, read_part
+from pipelines.selection import EVERYTHING, Selection
 from pipelines.shuffle import Shuffle
 
 HELD_BYTES = 16 * 2**20  # of outcomes in memory
-_BATCH = 10_000  # outcomes
 _OUTCOMES = pa.schema(
     [("fingerprint", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("bytes", pa.int64())]
 )
@@ -73,62 +73,51 @@ def read_settled(ledger: Ledger, partitions: int) -> Iterator[Settled]:
     """Sort the ledger's outcomes out, for as long as the context lasts."""
     with scratch_folder("curate-ledger-") as scratch:
         rows = Shuffle(scratch / "outcomes", _OUTCOMES, partitions, held_bytes=HELD_BYTES)
-        for keys, table in _outcomes(ledger):
-            rows.add(table, keys)
+        for table in ledger.rows(["key", *_OUTCOMES.names]):
+            rows.add(table.select(_OUTCOMES.names).cast(_OUTCOMES), table["key"])
         yield Settled(rows)
 
 
-def count_left(store: Store, stage: str, plan: Index) -> Amount:
-    """What no receipt settles, counted without making a unit."""
+def count_left(store: Store, stage: str, plan: Index, selection: Selection = EVERYTHING) -> Amount:
+    """What is to be tried, counted without making a unit."""
     with read_settled(Ledger(store, stage), plan.partitions) as settled:
-        if not settled.rows:
+        if not settled.rows and not selection.only:
             return amount_of(plan)
-        return sum(map(count_rows, _rows_left(store, plan.partitions, settled)), Amount())
+        return sum(map(count_rows, _rows_left(store, plan.partitions, settled, selection)), Amount())
 
 
-def units_left(store: Store, stage: str, partitions: int) -> Iterator[Unit]:
+def units_left(store: Store, stage: str, partitions: int, selection: Selection = EVERYTHING) -> Iterator[Unit]:
     """Plan minus ledger, as it is when the first unit is asked for; the units of one partition at a time."""
     with read_settled(Ledger(store, stage), partitions) as settled:
-        for rows in _rows_left(store, partitions, settled):
+        for rows in _rows_left(store, partitions, settled, selection):
             yield from units_of(stage, rows)
 
 
-def account_of(store: Store, stage: str, partitions: int) -> Account:
-    """Hold every item of the plan against the ledger. Raises ``Unaccounted`` for items that have no outcome."""
+def account_of(store: Store, stage: str, partitions: int, selection: Selection = EVERYTHING) -> Account:
+    """Hold every item of the plan that was asked for, and every other that has an outcome, against the ledger.
+
+    Raises ``Unaccounted`` for items that have none.
+    """
     with read_settled(Ledger(store, stage), partitions) as settled:
-        parts = (
-            make_account(items_of(read_part(store, PLAN_TABLE, number, partitions)), settled.partition(number))
-            for number in range(partitions)
+        return reduce(
+            Account.__add__, (_account(store, number, partitions, settled, selection) for number in range(partitions))
         )
-        return reduce(Account.__add__, parts)
 
 
-def _rows_left(store: Store, partitions: int, settled: Settled) -> Iterator[pa.Table]:
+def _account(store: Store, number: int, partitions: int, settled: Settled, selection: Selection) -> Account:
+    outcomes = settled.partition(number)
+    items = items_of(read_part(store, PLAN_TABLE, number, partitions))
+    return make_account((one for one in items if selection.wants(one.key) or one.fingerprint in outcomes), outcomes)
+
+
+def _rows_left(store: Store, partitions: int, settled: Settled, selection: Selection) -> Iterator[pa.Table]:
     for number in range(partitions):
         rows = read_part(store, PLAN_TABLE, number, partitions)
-        marks = settled.marks(number)
-        kept = pc.and_(pc.is_valid(rows["unit"]), pc.invert(pc.is_in(rows["fingerprint"], marks)))
-        yield rows.filter(kept) if len(marks) else rows
-
-
-def _outcomes(ledger: Ledger) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
-    """(item keys, rows of outcomes) of a ledger, some thousands at a time."""
-    keys: list[str] = []
-    rows: list[tuple[str, str, str | None, int]] = []
-    for receipt in ledger.receipts():
-        for one in receipt.outcomes:
-            keys.append(one.key)
-            rows.append((one.fingerprint, one.status.value, one.reason.value if one.reason else None, one.size))
-        if len(rows) >= _BATCH:
-            yield _table(keys, rows)
-            keys, rows = [], []
-    if rows:
-        yield _table(keys, rows)
-
-
-def _table(keys: list[str], rows: list[tuple[str, str, str | None, int]]) -> tuple[pa.ChunkedArray, pa.Table]:
-    columns = dict(zip(_OUTCOMES.names, map(list, zip(*rows, strict=True)), strict=True))
-    return pa.chunked_array([keys], pa.string()), pa.table(columns, schema=_OUTCOMES)
+        marks = settled.marks(number, selection.again)
+        rows = rows.filter(pc.and_(pc.is_valid(rows["unit"]), pc.invert(pc.is_in(rows["fingerprint"], marks))))
+        if selection.only:
+            rows = rows.filter(pa.array(map(selection.wants, rows["series_key"].to_pylist()), pa.bool_()))
+        yield rows
 
 
 def _order(ending: Ending) -> tuple[int, str]:

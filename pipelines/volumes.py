@@ -30,7 +30,7 @@ from curate.dicom.normalised import Normalisation, read_normalised
 from curate.dicom.pixels import Damaged, decode_instance
 from curate.dicom.series import Row, SortedSeries
 from curate.dicom.stacks import Stack, even_grid, tilt_degrees
-from curate.errors import Quarantined, Rejected
+from curate.errors import Misconfigured, Quarantined, Rejected
 from curate.geometry import resample_onto
 from curate.identity import Json, digest_json, fingerprint
 from curate.labels.mask_checks import find_fault
@@ -41,9 +41,10 @@ from curate.reasons import Reason
 from curate.release.description import CODE_VERSION
 from curate.volumes import WrittenVolume, verify_volume, write_volume
 from pipelines.catalogue import file_bytes, file_ref
-from pipelines.grouping import INSTANCES_TABLE, SOURCES_TABLE, sort_series
+from pipelines.grouping import INSTANCES_TABLE, SOURCES_TABLE, digest_rows, sort_series
 from pipelines.known import IDENTIFIERS, identifiers_bytes
-from pipelines.masks import masks_by_study
+from pipelines.made_for import OVERTAKEN
+from pipelines.masks import masks_by_study, stamps_by_study
 from pipelines.partitions import read_rows_of
 from pipelines.publishing import publish, publish_all, refuse_leaks
 from pipelines.spec import Spec
@@ -75,9 +76,19 @@ def open_builder(config: Mapping[str, Json]) -> Callable[[Item], Done]:
     workspace = restore_workspace(description)
     masks_key = config["masks"]
     masks = masks_by_study(workspace, None if masks_key is None else str(masks_key))
+    stamps = stamps_by_study(workspace, None if masks_key is None else str(masks_key))
     limits = Limits(file_bytes=int(str(config["file_bytes"])))
     warm_up()  # not on the first item's time
-    return Builder(workspace, parameters, masks, limits, int(str(config["partitions"]))).build
+    return Builder(workspace, parameters, masks, stamps, limits, int(str(config["partitions"]))).build
+
+
+def item_fingerprint(
+    parameters: Mapping[str, Json], rows: Sequence[Mapping[str, Any]], stamps: Mapping[str, str]
+) -> str:
+    """How the plan knows a series, from its rows in the catalogue and the stamps of masks by study."""
+    mask = stamps.get(rows[0]["study_key"])
+    made_of = [digest_rows(rows), *([mask] if mask else [])]
+    return fingerprint(STAGE, VERSION, digest_json(dict(parameters)), made_of)
 
 
 @dataclass(slots=True)
@@ -115,12 +126,18 @@ class Builder:
     workspace: Workspace
     parameters: Mapping[str, Any]
     masks: Mapping[str, Path]
+    stamps: Mapping[str, str]  # of the masks
     limits: Limits
     partitions: int  # of the catalogue
 
     def build(self, item: Item) -> Done:
-        """Raises Rejected, Quarantined or Unavailable; then nothing of this series counts."""
+        """Raises Rejected, Quarantined or Unavailable; then nothing of this series counts.
+
+        Raises Misconfigured when the catalogue is no longer the one that the plan was made from.
+        """
         rows = read_rows_of(self.workspace.store, INSTANCES_TABLE, item.key, self.partitions).to_pylist()
+        if not rows or item_fingerprint(self.parameters, rows, self.stamps) != item.fingerprint:
+            raise Misconfigured(OVERTAKEN)
         material = Material()
         mask_path = self.masks.get(rows[0]["study_key"])
         found, normalised = self._read(rows, item.key, material)
@@ -138,6 +155,8 @@ class Builder:
         pseudonyms = self.workspace.pseudonyms
         table = read_rows_of(self.workspace.private, SOURCES_TABLE, series_key, self.partitions)
         sources = {row["file_key"]: row for row in table.to_pylist()}
+        if not sources.keys() >= {row["file_key"] for row in rows}:
+            raise Misconfigured(OVERTAKEN)
 
         def sort(damaged: Damaged) -> SortedSeries:
             return sort_series(rows, self.parameters["sorting"], damaged)

@@ -1,21 +1,46 @@
-"""Receipts of one stage in a store, ``ledger/<stage>/<unit id>.json``, each created once and never replaced.
+"""The ledger of one stage: which receipts there are, and what they say together.
+
+The name of a receipt says how it may be followed. One whose items are all done is ``ledger/<stage>/<unit id>.json``:
+nothing better can ever stand there. Any other is ``<unit id>.<digest>.json`` with the digest of its outcomes, so that a
+better one lies beside it and the same again has the same name. Receipts are created once and never replaced.
+
+``compaction`` copies them into segments and removes them. That is sound, on object stores too, because of the names:
+**whoever writes a removed name anew says nothing that the segment does not say already**, be it a straggler that ends
+late or a driver that tries the unit again; so it does not matter who removes that once more, or when.
 
 An item may be settled more than once: a quarantined one may be tried again, two drivers may race. The best outcome
 counts (done, then rejected, then quarantined), so what readers see does not depend on who came first.
+
+Readers list receipts first and segments after. A receipt that was removed before it was listed is in a segment that was
+published before that; one that is gone when it is read is in a segment that a second listing shows. This needs a store
+that lists what it has written (file systems, S3, GCS, Azure).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from cluster.outcomes import DamagedReceipt, ItemOutcome, Receipt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.ledger import best, segments
+from cluster.outcomes import DamagedReceipt, ItemOutcome, Receipt, Status
+from curate.errors import Unavailable
+from curate.identity import digest_json
 from curate.reasons import Reason
 from curate.storage import Store
 
 FOLDER = "ledger"
+READERS = 16  # receipts asked for at a time: an object store answers one in tens of milliseconds
+READ_TOGETHER = 512  # receipts in memory at a time
+TRIES = 5  # of a reading during which segments were replaced
 
 # outcomes that say more of the machine than of the item: counted as quarantined, tried again by the next run
 AGAIN = frozenset({Reason.STORAGE_UNAVAILABLE, Reason.TOO_LARGE})
+
+Only = tuple[str, Collection[str]] | None  # a column and its values
 
 
 class Ledger:
@@ -26,66 +51,151 @@ class Ledger:
         self.stage = stage
 
     def publish(self, receipt: Receipt) -> bool:
-        """Write the receipt unless its unit is settled as well already. True if this call wrote it.
+        """Write the receipt unless one that says the same, or that all items are done, is there. True if it wrote it.
 
-        A later receipt of the same unit that is better for some item gets the next free name beside the first.
+        One whose like was compacted away is written once more, and one that is worse than another of its unit is
+        written beside it: such receipts count for nothing.
         """
         content = receipt.to_json()
-        existing: list[Receipt] = []
-        while not self.store.put_new(self._key(receipt.unit_id, len(existing)), content):
-            existing.append(self._read(self._key(receipt.unit_id, len(existing))))
-            if not _improves(receipt, existing):
+        if any(outcome.status is not Status.DONE for outcome in receipt.outcomes):
+            if self.store.exists(self.key_of(receipt.unit_id)):
                 return False
-        return True
+            digest = digest_json(json.loads(content)["outcomes"])
+            return self.store.put_new(self.key_of(f"{receipt.unit_id}.{digest[:16]}"), content)
+        return self.store.put_new(self.key_of(receipt.unit_id), content)
 
     def find_settled(self, unit_id: str, *, again: Collection[Reason] = AGAIN) -> Receipt | None:
-        """The last receipt of a unit if it settles all its items, or None."""
-        found = None
-        number = 0
-        while self.store.exists(key := self._key(unit_id, number)):
-            found = self._read(key)
-            number += 1
-        if found is None or any(outcome.reason in again for outcome in found.outcomes):
-            return None
-        return found
+        """The best receipt that settles all items of a unit, or None. Reads what this unit needs alone."""
+        done = self._get(unit_id)  # the usual case, and needs no listing
+        if done is not None:
+            return Receipt.from_json(done)
+        tables = self._tables(None, ("unit", {unit_id}))
+        found = [receipt for table in tables for _, receipt in segments.receipts_in(table)]
+        settling = [one for one in found if not any(_is_tried_again(outcome, again) for outcome in one.outcomes)]
+        return min(settling, key=lambda one: sum(outcome.status.rank for outcome in one.outcomes), default=None)
 
     def receipts(self) -> Iterator[Receipt]:
-        """All receipts, in the order of their names. Raises ``DamagedReceipt`` naming one that is unreadable."""
-        for key in self.store.list(f"{FOLDER}/{self.stage}"):
-            if key.endswith(".json"):
-                yield self._read(key)
+        """Every receipt once, loose ones first. Raises ``DamagedReceipt`` naming one that is unreadable."""
+        seen: set[str] = set()
+        for table in self.rows():
+            found = [(name, receipt) for name, receipt in segments.receipts_in(table) if name not in seen]
+            seen.update(name for name, _ in found)
+            yield from (receipt for _, receipt in found)
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """SEGMENT rows of all receipts, a segment at a time: a fingerprint may come more than once.
+
+        Raises ``Unavailable`` if a segment is replaced meanwhile (``curate gc --superseded``), and ``DamagedReceipt``.
+        """
+        try:
+            yield from self._views(columns, None)
+        except FileNotFoundError:
+            raise Unavailable("the ledger was rewritten while it was read") from None
+
+    def outcomes_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The outcome that counts of every item ever settled, one row a fingerprint, in no particular order.
+
+        ``columns`` of ``segments.SEGMENT``; by default fingerprint, key, status, reason, detail, bytes (published),
+        unit, peak (bytes of memory, of the unit). Raises ``DamagedReceipt`` naming the object that is unreadable.
+        """
+        wanted = list(columns or best.COLUMNS)
+        tables = self._tables(list(dict.fromkeys([*wanted, *best.ORDER])))
+        return best.best_outcomes(pa.concat_tables(tables)).select(wanted)
+
+    def settled_fingerprints(self, *, again: Collection[Reason] = AGAIN) -> pa.ChunkedArray:
+        """Fingerprints that a plan need not try: all but those quarantined for a reason in ``again``."""
+        table = self.outcomes_table(["fingerprint", "status", "reason"])
+        return table.filter(pc.invert(best.tried_again(table, again)))["fingerprint"]
+
+    def find(self, keys: Collection[str]) -> pa.Table:
+        """The outcomes that count of every fingerprint that these item keys ever had: all columns of SEGMENT."""
+        return best.best_outcomes(pa.concat_tables(self._tables(None, ("key", set(keys)))))
 
     def outcomes(self) -> dict[str, ItemOutcome]:
-        """The outcome that counts of every item ever settled, by fingerprint."""
-        best: dict[str, ItemOutcome] = {}
-        for receipt in self.receipts():
-            for outcome in receipt.outcomes:
-                known = best.get(outcome.fingerprint)
-                if known is None or _order(outcome) < _order(known):
-                    best[outcome.fingerprint] = outcome
-        return best
+        """The outcome that counts of every item ever settled, by fingerprint: all of it, for small ledgers."""
+        table = self.outcomes_table(segments.SEGMENT.names)
+        outcomes = (outcome for _, receipt in segments.receipts_in(table) for outcome in receipt.outcomes)
+        return {outcome.fingerprint: outcome for outcome in outcomes}
 
     def settled(self, *, again: Collection[Reason] = AGAIN) -> dict[str, ItemOutcome]:
-        """Outcomes by fingerprint that a plan need not try: all but those whose reason is in ``again``."""
-        return {name: outcome for name, outcome in self.outcomes().items() if outcome.reason not in again}
+        """Outcomes by fingerprint that a plan need not try: all but those quarantined for a reason in ``again``."""
+        return {name: outcome for name, outcome in self.outcomes().items() if not _is_tried_again(outcome, again)}
 
-    def _key(self, unit_id: str, number: int) -> str:
-        return f"{FOLDER}/{self.stage}/{unit_id}{f'.{number}' if number else ''}.json"
+    def loose(self) -> list[str]:
+        """Names of the receipts that are objects of their own, sorted."""
+        keys = (key.removeprefix(f"{self._folder}/") for key in self.store.list(self._folder))
+        return [key.removesuffix(".json") for key in keys if key.endswith(".json") and "/" not in key]
 
-    def _read(self, key: str) -> Receipt:
+    def segments(self) -> list[str]:
+        """Keys of the segments, sorted."""
+        return [key for key in self.store.list(f"{self._folder}/segments") if key.endswith(".parquet")]
+
+    def read(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Loose receipts as they stand in the store, by name, without those that are gone.
+
+        Raises ``DamagedReceipt`` naming one that is unreadable.
+        """
+        with ThreadPoolExecutor(READERS) as pool:
+            contents = zip(names, pool.map(self._get, names), strict=True)
+            return {name: content for name, content in contents if content is not None}
+
+    def key_of(self, name: str) -> str:
+        """Where a loose receipt lies."""
+        return f"{self._folder}/{name}.json"
+
+    def segment_key(self, digest: str) -> str:
+        """Where a segment lies."""
+        return f"{self._folder}/segments/{digest}.parquet"
+
+    @property
+    def _folder(self) -> str:
+        return f"{FOLDER}/{self.stage}"
+
+    def _get(self, name: str) -> bytes | None:
+        key = self.key_of(name)
         try:
-            return Receipt.from_json(self.store.get(key))
+            content = self.store.get(key)
+            Receipt.from_json(content)
+        except FileNotFoundError:
+            return None
         except DamagedReceipt as error:
             raise DamagedReceipt(f"{key}: {error}") from None
+        return content
+
+    def _tables(self, columns: Sequence[str] | None, only: Only = None) -> list[pa.Table]:
+        """SEGMENT rows of all receipts, or those that have certain values in a column; at least one table."""
+        for _ in range(TRIES):
+            try:
+                return list(self._views(columns, only))
+            except FileNotFoundError:
+                continue  # a segment was replaced while it was read
+        raise Unavailable("the ledger changes faster than it can be read")
+
+    def _views(self, columns: Sequence[str] | None, only: Only) -> Iterator[pa.Table]:
+        yield segments.select(segments.SEGMENT.empty_table(), columns)
+        listed = self.loose()
+        known = self.segments()
+        if only is not None and only[0] == "unit":
+            listed = [name for name in listed if name.partition(".")[0] in only[1]]
+        gone: set[str] = set()
+        for start in range(0, len(listed), READ_TOGETHER):
+            names = listed[start : start + READ_TOGETHER]
+            contents = self.read(names)
+            gone.update(set(names) - set(contents))
+            rows = segments.receipts_table(contents)
+            yield segments.select(rows if only is None else rows.filter(segments.is_one_of(rows, *only)), columns)
+        if gone:
+            known = self.segments()
+        for key in known:
+            if gone:
+                gone -= set(segments.read_segment(self.store, key, ["receipt"])["receipt"].unique().to_pylist())
+            if only is None:
+                yield segments.read_segment(self.store, key, columns)
+            else:
+                yield segments.select(segments.find_rows(self.store, key, *only), columns)
+        if gone:
+            raise DamagedReceipt(f"{self.key_of(min(gone))}: it was listed, is gone, and no segment holds it")
 
 
-def _order(outcome: ItemOutcome) -> tuple[int, str, str]:
-    return outcome.status.rank, outcome.reason.value if outcome.reason else "", outcome.detail
-
-
-def _improves(receipt: Receipt, existing: list[Receipt]) -> bool:
-    best: dict[str, int] = {}
-    for known in existing:
-        for outcome in known.outcomes:
-            best[outcome.fingerprint] = min(outcome.status.rank, best.get(outcome.fingerprint, outcome.status.rank))
-    return any(outcome.status.rank < best.get(outcome.fingerprint, 99) for outcome in receipt.outcomes)
+def _is_tried_again(outcome: ItemOutcome, again: Collection[Reason]) -> bool:
+    return outcome.status is Status.QUARANTINED and outcome.reason in again

@@ -117,6 +117,14 @@ class LocalStore:
         except OSError as error:
             raise unavailable("delete", error) from None
 
+    def modified(self, key: str) -> float:
+        try:
+            return self.path(key).stat().st_mtime
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
+        except OSError as error:
+            raise unavailable("look at", error) from None
+
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
     try:

@@ -77,6 +77,9 @@ class ObjectStore:
     def size(self, key: str) -> int:
         return int(self._head(key)["size"])
 
+    def modified(self, key: str) -> float:
+        return float(self._head(key)["last_modified"].timestamp())
+
     def list(self, prefix: str = "") -> Iterator[str]:
         import obstore
         from obstore.exceptions import BaseError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import deid, demo, inspect, phantoms, plan, release, run, scan, show, spec, train
+from pipelines.cli import deid, demo, gc, inspect, phantoms, plan, release, run, scan, show, spec, train
 from pipelines.cli.exits import Verbs
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ lists ready ones), then
     curate plan    spec.toml      what would be done, and at what cost
     curate run     spec.toml      do it; interrupted or not, the same command goes on
     curate status  STORE          what happened; `failures` and `why` tell more
+    curate gc      STORE|SPEC     what crashed attempts and earlier parameters left behind
     curate show    VOLUME|SERIES  a picture of three planes with labels drawn
     curate release spec.toml      freeze a version for others
     curate verify  RELEASE        prove that it is whole and leaks nothing
@@ -42,6 +43,7 @@ app.command("run")(run.run)
 app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
 app.command("why")(inspect.why)
+app.command("gc")(gc.gc)
 app.command("release")(release.release)
 app.command("verify")(release.verify)
 app.command("train")(train.train)

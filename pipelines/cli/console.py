@@ -56,6 +56,7 @@ def show_balance(balance: Balance) -> None:
             ("done", balance.done),
             ("rejected", reasons(balance.rejected)),
             ("quarantined", reasons(balance.quarantined)),
+            *([("not yet tried", balance.untried)] if balance.untried else []),
             ("volumes", balance.volumes),
             ("files in no series", reasons(balance.files_set_apart)),
             ("label rows set apart", reasons(balance.label_issues)),

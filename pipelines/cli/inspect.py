@@ -2,141 +2,243 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from curate.errors import Misconfigured
-from curate.storage import Store
 from pipelines.cli.console import console, in_bytes, reasons, show_table
 from pipelines.cli.options import StorePlace
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from cluster.ledger import Verdict
+    from curate.storage import Store
+
 MOST_ROWS = 200
 SHORTEST_KEY = 6
+LAST_LINES = 20  # of a log
 Key = Annotated[str, typer.Argument(help="The key of a series, study or file, or its beginning.", show_default=False)]
+Code = Annotated[
+    list[str] | None, typer.Option("--reason", help="Only this reason code; may be given again.", show_default=False)
+]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Write all of them to a CSV file instead.", show_default=False)]
 
 
 def status(store: StorePlace) -> None:
-    """What happened so far: series by site and outcome, units settled, what the manifests hold."""
-    from cluster.ledger import Ledger, stages
-    from pipelines.grouping import FILES_TABLE
-    from pipelines.partitions import read_whole
+    """What happened so far: units and outcomes of every stage, series by site, memory, what is left.
+
+    Can be asked at any time, also while a run goes on.
+    """
+    import pyarrow.compute as pc
+
+    from cluster.ledger import stages
+    from pipelines.state import is_grouped, memory_by_lane, read_files, remainder, series_state
 
     opened = _open(store)
-    for stage in stages(opened):
-        receipts = list(Ledger(opened, stage).receipts())
-        outcomes = Ledger(opened, stage).outcomes().values()
-        counts = Counter(outcome.status.value for outcome in outcomes)
-        peak = max((receipt.peak_memory_bytes for receipt in receipts), default=0)
-        written = sum(outcome.size for outcome in outcomes)
-        console.print(
-            f"{stage}: {len(receipts)} receipts, {reasons(counts)}; {in_bytes(written)} written, "
-            f"peak memory {in_bytes(peak)}"
-        )
-    table = _series(opened)
-    rows = table.select(["site", "status", "reason"]).to_pylist()
+    show_table(
+        "Stages",
+        ("stage", "units", "settled", "done", "rejected", "quarantined", "written", "peak memory", "ledger objects"),
+        [_stage_row(opened, stage) for stage in stages(opened)],
+    )
+    if not is_grouped(opened):
+        console.print("headers are being read: which series there are is known when all are (`curate run` goes on)")
+        _show_last_event(opened)
+        return
+    state = series_state(opened)
     by_site: dict[str, Counter[str]] = {}
-    for row in rows:
-        by_site.setdefault(row["site"], Counter())[row["reason"] or row["status"]] += 1
+    counts = state.group_by(["site", "status", "reason"]).aggregate([([], "count_all")]).to_pylist()
+    for row in sorted(counts, key=lambda row: (row["site"], row["status"], row["reason"] or "")):
+        name = row["status"] if row["status"] in ("done", "left") else row["reason"]
+        by_site.setdefault(row["site"], Counter())[name] += row["count_all"]
     show_table(
         "Series",
-        ("site", "series", "done", "not done"),
+        ("site", "series", "done", "left", "not done"),
         [
-            (site, counts.total(), counts.pop("done", 0), reasons(dict(sorted(counts.items()))))
-            for site, counts in sorted(by_site.items())
+            (site, found.total(), found.pop("done", 0), found.pop("left", 0), reasons(dict(sorted(found.items()))))
+            for site, found in sorted(by_site.items())
         ],
     )
-    files = Counter(read_whole(opened, FILES_TABLE)["reason"].to_pylist())
-    console.print(f"files in no series: {reasons(dict(sorted(files.items())))}")
+    show_table(
+        "Memory of volumes",
+        ("lane", "units", "largest estimate", "largest measured", "units above their lane"),
+        [
+            (in_bytes(row["lane"]), row["units"], in_bytes(row["estimated"]), in_bytes(row["measured"]), row["over"])
+            for row in memory_by_lane(state)
+        ],
+    )
+    files = pc.value_counts(read_files(opened)["reason"]).to_pylist()
+    console.print(f"files in no series: {reasons(dict(sorted((row['values'], row['counts']) for row in files)))}")
+    left = remainder(state)
+    if left.series:
+        tried = f", {left.again} of them tried before in vain" if left.again else ""
+        console.print(f"not finished: {left.series} series left, {in_bytes(left.bytes)} to read{tried}")
+    elif _is_joined(opened):
+        console.print("finished: every series has its outcome, and the manifests are written")
+    else:
+        console.print("every series has its outcome; the manifests are not written yet: `curate run` again")
+    _show_last_event(opened)
 
 
-def failures(store: StorePlace) -> None:
+def failures(store: StorePlace, reason: Code = None, csv: Csv = None) -> None:
     """Every series and file that is not in the result, with its reason."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow.csv import write_csv
+
     from curate.reasons import REASONS
-    from pipelines.grouping import FILES_TABLE
-    from pipelines.partitions import read_whole
+    from pipelines.state import is_grouped, read_files, series_state
 
     opened = _open(store)
-    series = _series(opened).to_pylist()
-    failed = [row for row in series if row["reason"]]
-    columns = ("site", "key", "status", "reason", "detail")
-    show_table(
-        "Series", columns, [tuple(row[name] or "" for name in _renamed(columns, "series_key")) for row in failed]
-    )
-    files = read_whole(opened, FILES_TABLE).to_pylist()
-    show_table(
-        "Files in no series",
-        ("site", "key", "reason", "detail"),
-        [(row["site"], row["file_key"], row["reason"], row["detail"] or "") for row in files[:MOST_ROWS]],
-    )
-    if len(files) > MOST_ROWS:
-        console.print(f"and {len(files) - MOST_ROWS} more: see {FILES_TABLE}")
-    for code in sorted({row["reason"] for row in (*failed, *files)}):
-        console.print(f"{code}: {REASONS[code].text}")
+    if unknown := sorted(set(reason or ()) - set(REASONS)):
+        raise Misconfigured(f"--reason: there is no reason {', '.join(unknown)}")
+    if csv is not None and csv.exists():
+        raise Misconfigured(f"{csv} exists; it is not overwritten")
+    columns = ["kind", "site", "key", "status", "reason", "detail"]
+    if is_grouped(opened):
+        series = series_state(opened).rename_columns({"series_key": "key"})
+        files = read_files(opened).rename_columns({"file_key": "key"})
+        tables = [_of_kind("series", series, columns), _of_kind("file", files, columns)]
+    else:
+        tables = [_unscanned(opened, columns)]
+    failed = pa.concat_tables(tables)
+    failed = failed.filter(pc.is_valid(failed["reason"]))
+    if reason:
+        failed = failed.filter(pc.is_in(failed["reason"], value_set=pa.array(reason)))
+    if csv is not None:
+        write_csv(failed, csv)
+        console.print(f"{failed.num_rows} rows written to {csv}")
+        return
+    for kind, title in (("series", "Series"), ("file", "Files in no series"), ("chunk", "Parts of archives")):
+        rows = failed.filter(pc.equal(failed["kind"], kind))
+        if rows.num_rows:
+            shown = rows.slice(0, MOST_ROWS).select(columns[1:]).to_pylist()
+            show_table(title, columns[1:], [tuple(value or "" for value in row.values()) for row in shown])
+        if rows.num_rows > MOST_ROWS:
+            console.print(f"and {rows.num_rows - MOST_ROWS} more: --reason CODE, or --csv FILE for all of them")
+    counts = Counter({row["values"]: row["counts"] for row in pc.value_counts(failed["reason"]).to_pylist()})
+    for code, count in sorted(counts.items()):
+        console.print(f"{count} {code}: {REASONS[code].text}")
+    if not counts:
+        console.print("nothing failed" + (" for this reason" if reason else " so far"))
 
 
 def why(store: StorePlace, key: Key) -> None:
     """What became of one series, study or file, and of each of its parts."""
     from cluster.ledger import why as settled
     from curate.reasons import REASONS
-    from pipelines.grouping import FILES_TABLE, INSTANCES_TABLE
-    from pipelines.partitions import read_index, read_rows_of, read_whole
+    from pipelines.state import is_grouped, read_files, series_state
 
     opened = _open(store)
     if len(key) < SHORTEST_KEY:
         raise Misconfigured(f"a key, or at least its first {SHORTEST_KEY} characters")
-    series = [
-        row
-        for row in _series(opened).to_pylist()
-        if row["series_key"].startswith(key) or row["study_key"].startswith(key)
-    ]
-    files = [row for row in read_whole(opened, FILES_TABLE).to_pylist() if row["file_key"].startswith(key)]
+    if not is_grouped(opened):
+        raise Misconfigured("the headers are not all read yet, so series are not known: `curate run` goes on")
+    series = series_state(opened, key).to_pylist()
+    files = read_files(opened, key).to_pylist()
     if not series and not files:
         raise Misconfigured(f"no series, study or file of this store has a key that begins with '{key}'")
-    partitions = read_index(opened, INSTANCES_TABLE).partitions
+    verdicts = settled(opened, *(row["series_key"] for row in series)) if series else ()
     for row in series:
         console.print(f"series {row['series_key']} of study {row['study_key']} at {row['site']}: {row['status']}")
         if row["reason"]:
             console.print(f"  {row['reason']}: {REASONS[row['reason']].text} {row['detail'] or ''}")
-        parts = read_rows_of(opened, INSTANCES_TABLE, row["series_key"], partitions).to_pylist()
-        apart = Counter(one["reason"] for one in parts if one["reason"])
-        stacks = Counter(one["stack"] for one in parts if one["stack"] is not None)
-        console.print(f"  {len(parts)} instances, set apart: {reasons(dict(sorted(apart.items())))}")
-        for stack, count in sorted(stacks.items()):
-            console.print(f"  stack {stack}: {count} slices")
-        for verdict in settled(opened, row["series_key"]):
-            outcome = verdict.outcome
-            console.print(f"  {verdict.stage} {outcome.fingerprint[:16]}: {outcome.status.value} {outcome.detail}")
-            for output in outcome.outputs:
-                console.print(f"    {output.key} ({in_bytes(output.size)})")
+        _show_parts(opened, row["series_key"])
+        for verdict in verdicts:
+            if verdict.outcome.key == row["series_key"]:
+                _show_verdict(opened, verdict)
     for row in files:
         console.print(f"file {row['file_key']} at {row['site']}, {in_bytes(row['size_bytes'])}: {row['reason']}")
         console.print(f"  {REASONS[row['reason']].text} {row['detail'] or ''}")
 
 
+def _stage_row(store: Store, stage: str) -> tuple[object, ...]:
+    import pyarrow.compute as pc
+
+    from cluster.ledger import Ledger
+
+    ledger = Ledger(store, stage)
+    table = ledger.outcomes_table(["status", "bytes", "unit", "peak"])
+    counts = Counter({row["values"]: row["counts"] for row in pc.value_counts(table["status"]).to_pylist()})
+    return (
+        stage,
+        pc.count_distinct(table["unit"]).as_py(),
+        table.num_rows,
+        *(counts[name] for name in ("done", "rejected", "quarantined")),
+        in_bytes(pc.sum(table["bytes"]).as_py() or 0),
+        in_bytes(pc.max(table["peak"]).as_py() or 0),
+        f"{len(ledger.loose())} receipts, {len(ledger.segments())} segments",
+    )
+
+
+def _show_parts(store: Store, series_key: str) -> None:
+    from pipelines.state import read_instances
+
+    parts = read_instances(store, series_key).select(["reason", "stack"]).to_pylist()
+    apart = Counter(one["reason"] for one in parts if one["reason"])
+    stacks = Counter(one["stack"] for one in parts if one["stack"] is not None)
+    console.print(f"  {len(parts)} instances, set apart: {reasons(dict(sorted(apart.items())))}")
+    for stack, count in sorted(stacks.items()):
+        console.print(f"  stack {stack}: {count} slices")
+
+
+def _show_verdict(store: Store, verdict: Verdict) -> None:
+    """One outcome: what it wrote, or the last lines of its worker's log where there is one."""
+    outcome = verdict.outcome
+    said = f"{outcome.status.value} {outcome.detail}".rstrip()
+    console.print(f"  {verdict.stage} {outcome.fingerprint[:16]} in unit {verdict.unit}: {said}")
+    for output in outcome.outputs:
+        console.print(f"    {output.key} ({in_bytes(output.size)})")
+    log = f"logs/{verdict.stage}/{verdict.unit}.txt"
+    if outcome.reason is not None and store.exists(log):
+        lines = store.get(log).decode("utf-8", "replace").splitlines()
+        console.print(f"    last lines of its log, of {len(lines)}:")
+        for line in lines[-LAST_LINES:]:
+            console.print(f"    | {line}")
+
+
+def _show_last_event(store: Store) -> None:
+    last = max(store.list("events"), default=None)  # a run's folder begins with the time at which it began
+    if last is not None and (lines := store.get(last).splitlines()):
+        event = json.loads(lines[-1])
+        console.print(f"last event: {event.get('event', '')} at {event.get('time', '')}")
+
+
+def _is_joined(store: Store) -> bool:
+    from pipelines.join import JOINED_KEY
+
+    return store.exists(JOINED_KEY) and not json.loads(store.get(JOINED_KEY)).get("untried", 0)
+
+
+def _of_kind(kind: str, table: pa.Table, columns: list[str]) -> pa.Table:
+    import pyarrow as pa
+
+    fixed = {"kind": kind, "status": "set apart"}
+    return pa.table(
+        {
+            name: table[name] if name in table.column_names else pa.repeat(fixed[name], table.num_rows)
+            for name in columns
+        }
+    )
+
+
+def _unscanned(store: Store, columns: list[str]) -> pa.Table:
+    """Parts of archives whose headers could not be read, while nothing more is known."""
+    from cluster.ledger import Ledger
+    from pipelines.catalogue import STAGE
+
+    table = Ledger(store, STAGE).outcomes_table()
+    return _of_kind("chunk", table.append_column("site", table["key"]), columns)
+
+
 def _open(place: str) -> Store:
     from curate.storage import open_store
-    from pipelines.grouping import SERIES_TABLE
+    from pipelines.state import require_store
 
     opened = open_store(place)
-    if not opened.exists(f"{SERIES_TABLE}/index.json"):
-        raise Misconfigured(f"{place} is no store: there is no catalogue in it (see `curate run`)")
+    require_store(opened)
     return opened
-
-
-def _series(store: Store) -> pa.Table:
-    """The manifest, or the catalogue of a run that has not ended."""
-    from curate.manifests import read_table
-    from pipelines.grouping import SERIES_TABLE
-    from pipelines.partitions import read_whole
-
-    manifest = "manifests/series.parquet"
-    return read_table(store, manifest) if store.exists(manifest) else read_whole(store, SERIES_TABLE)
-
-
-def _renamed(columns: tuple[str, ...], key: str) -> list[str]:
-    return [key if name == "key" else name for name in columns]

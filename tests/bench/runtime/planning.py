@@ -40,7 +40,8 @@ def plan_once(task: str, series: int, folder: Path) -> None:
     seconds = time.perf_counter() - began
     print(
         f"plan of {series:>10,} {task} series: {seconds:7.1f} s ({time.process_time():.1f} s CPU), "
-        f"peak {measure_peak() / 1e6:6.0f} MB, {made.plan.amount.units:,} units in {made.plan.index.partitions} partitions"
+        f"peak {measure_peak() / 1e6:6.0f} MB, {made.plan.amount.units:,} units "
+        f"in {made.plan.index.partitions} partitions"
     )
 
 
@@ -110,7 +111,8 @@ def main() -> None:
             resume_once(chosen.folder)
             return
     print(
-        f"must reach: {OF:,} series in {SECONDS} s and {BYTES / 1e9:.0f} GB; resume of {RESUME_OF:,} in {RESUME_SECONDS} s"
+        f"must reach: {OF:,} series in {SECONDS} s and {BYTES / 1e9:.0f} GB; "
+        f"resume of {RESUME_OF:,} in {RESUME_SECONDS} s"
     )
     for series in chosen.series or SIZES:
         with tempfile.TemporaryDirectory() as folder:
