@@ -81,7 +81,15 @@ def catalogue_job(spec: Spec, workspace: Workspace) -> Job:
         "key": workspace.pseudonyms.fingerprint,
         "file_bytes": file_bytes(spec),
     }
-    return Job(STAGE, VERSION, open_cataloguer, config, digest_json(parameters), ("pydicom", "pyarrow"))
+    return Job(
+        STAGE,
+        VERSION,
+        open_cataloguer,
+        config,
+        digest_json(parameters),
+        ("pydicom", "pyarrow"),
+        least_seconds=spec.runtime.deadline_seconds,
+    )
 
 
 def list_sites(spec: Spec, workspace: Workspace) -> Listing:

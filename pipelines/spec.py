@@ -158,9 +158,11 @@ class Train(Section):
 class Runtime(Section):
     """How the work is cut and where it runs; nothing here changes a byte of the result."""
 
-    executor: Literal["ray", "inline"] = "ray"
+    executor: Literal["ray", "processes", "inline"] = "ray"
     address: str | None = None
     workers: int | None = Field(default=None, ge=1)
+    grace_seconds: float = Field(default=60.0, ge=0.0)  # to finish what runs, once told to stop
+    deadline_seconds: float = Field(default=600.0, gt=0.0)  # of any item, besides what its bytes need
     unit_megabytes: int = Field(default=256, ge=1)
     files_per_chunk: int = Field(default=2000, ge=1)
     partition_instances: int = Field(default=2**20, ge=1)  # planned at a time; the planner takes about 1 kB for each

@@ -65,7 +65,15 @@ def volumes_job(spec: Spec, workspace: Workspace, masks_key: str | None, partiti
         "partitions": partitions,
         "file_bytes": file_bytes(spec),
     }
-    return Job(STAGE, VERSION, open_builder, config, digest_json(parameters), ("numpy", "pydicom", "zarr"))
+    return Job(
+        STAGE,
+        VERSION,
+        open_builder,
+        config,
+        digest_json(parameters),
+        ("numpy", "pydicom", "zarr"),
+        least_seconds=spec.runtime.deadline_seconds,
+    )
 
 
 def open_builder(config: Mapping[str, Json]) -> Callable[[Item], Done]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import deid, demo, gc, inspect, phantoms, plan, release, run, scan, show, spec, train
+from pipelines.cli import deid, demo, gc, inspect, phantoms, plan, release, run, scan, show, spec, train, work
 from pipelines.cli.exits import Verbs
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ lists ready ones), then
 
     curate plan    spec.toml      what would be done, and at what cost
     curate run     spec.toml      do it; interrupted or not, the same command goes on
+    curate work    spec.toml      one share of it, for the jobs of an array
     curate status  STORE          what happened; `failures` and `why` tell more
     curate gc      STORE|SPEC     what crashed attempts and earlier parameters left behind
     curate show    VOLUME|SERIES  a picture of three planes with labels drawn
@@ -40,6 +41,7 @@ again, 70 a bug.
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("work")(work.work)
 app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
 app.command("why")(inspect.why)

@@ -13,8 +13,10 @@ StorePlace = Annotated[
     typer.Argument(help="The store that a run wrote: a folder or URL.", metavar="STORE", show_default=False),
 ]
 ExecutorName = Annotated[
-    Literal["ray", "inline"] | None,
-    typer.Option("--executor", help="Where to work: Ray tasks, or this process alone. Same bytes either way."),
+    Literal["ray", "processes", "inline"] | None,
+    typer.Option(
+        "--executor", help="Where to work: Ray tasks, processes of this machine, or this process alone. The same bytes."
+    ),
 ]
 Address = Annotated[
     str | None, typer.Option("--address", help="A running Ray cluster; without it an embedded one is started.")

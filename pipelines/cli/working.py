@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.drain import Drain
 from cluster.events import EventLog
 from cluster.executors import Executor, open_executor
 from pipelines.cli.console import notes
@@ -45,8 +46,9 @@ def starting(spec: Spec, executor: str | None, address: str | None, workers: int
             kind,
             workspace.store.url,
             address=address or (spec.runtime.address if kind == "ray" else None),
-            workers=workers or (spec.runtime.workers if kind == "ray" else None),
+            workers=workers or (None if kind == "inline" else spec.runtime.workers),
             events=events,
+            drain=Drain(spec.runtime.grace_seconds),
         ) as opened,
     ):
         yield Work(spec, workspace, opened, Watch(notes, events))
