@@ -77,6 +77,9 @@ class ObjectStore:
     def size(self, key: str) -> int:
         return int(self._head(key)["size"])
 
+    def modified(self, key: str) -> float:
+        return float(self._head(key)["last_modified"].timestamp())
+
     def list(self, prefix: str = "") -> Iterator[str]:
         import obstore
         from obstore.exceptions import BaseError
@@ -102,7 +105,7 @@ class ObjectStore:
 
         path = self._path(key)
         try:
-            ask("delete", key, lambda: obstore.delete(self._client, path))
+            ask("remove", key, lambda: obstore.delete(self._client, path))
         except FileNotFoundError:  # S3 does not say so, others do
             return
 

@@ -57,8 +57,11 @@ class Store(Protocol):
         """Keys below a folder, sorted as strings, a page or a folder at a time: never all of them in memory."""
 
     def delete(self, key: str) -> None:
-        """Remove the object; nothing happens if there is none. For garbage collection alone: a reader that holds the
-        key does not expect it to go."""
+        """Remove the object; nothing happens if there is none. For garbage and compacted receipts alone: a reader that
+        holds the key does not expect it to go."""
+
+    def modified(self, key: str) -> float:
+        """When the object was written, in seconds since 1970, by the storage's clock. Raises ``FileNotFoundError``."""
 
 
 def key_parts(key: str) -> tuple[str, ...]:
