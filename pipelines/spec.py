@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from curate.deid import Profile, load_profile
 from curate.errors import Misconfigured
 from curate.storage import is_url, lies_within, plain_url
+from curate.storage.opening import as_path
 
 Task = Literal["cervical", "lumbar"]
 MODALITY: dict[str, str] = {"cervical": "CT", "lumbar": "MR"}
@@ -35,8 +36,8 @@ def _relative_to_sources(value: object, info: ValidationInfo) -> object:
 
 def _place(value: object, info: ValidationInfo) -> object:
     """A folder relative to the spec, or the URL of a place in an object store."""
-    if not (isinstance(value, str) and is_url(value)):
-        return _relative_to_spec(value, info)
+    if not isinstance(value, str) or not is_url(value):
+        return _relative_to_spec(str(as_path(value)) if isinstance(value, str) else value, info)
     try:
         return plain_url(value)
     except Misconfigured as error:

@@ -2,6 +2,7 @@
 
 from curate.storage.digests import sha256_bytes, sha256_file
 from curate.storage.local import LocalStore
+from curate.storage.many import get_each
 from curate.storage.opening import is_url, lies_within, open_store, plain_url
 from curate.storage.proof import prove_store
 from curate.storage.store import Store
@@ -9,6 +10,7 @@ from curate.storage.store import Store
 __all__ = [
     "LocalStore",
     "Store",
+    "get_each",
     "is_url",
     "lies_within",
     "open_store",

@@ -115,7 +115,13 @@ class LocalStore:
         try:
             self.path(key).unlink(missing_ok=True)
         except OSError as error:
-            raise unavailable("delete", error) from None
+            raise unavailable("remove", error) from None
+
+    def modified(self, key: str) -> float:
+        try:
+            return self.path(key).stat().st_mtime
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
 
     def modified(self, key: str) -> float:
         try:

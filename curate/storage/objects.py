@@ -105,7 +105,7 @@ class ObjectStore:
 
         path = self._path(key)
         try:
-            ask("delete", key, lambda: obstore.delete(self._client, path))
+            ask("remove", key, lambda: obstore.delete(self._client, path))
         except FileNotFoundError:  # S3 does not say so, others do
             return
 

@@ -33,6 +33,11 @@ lists ready ones), then
     curate train   spec.toml      the baseline on two workers
     curate deid    ...            what de-identification does (`explain`), what it meets (`values`), proof (`verify`)
 
+**A bucket instead of a folder:** `store = "s3://bucket/prefix"` (`gs://`, `az://`), with credentials, region and
+endpoint in the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, ...). What
+identifies stays in a folder beside the spec, `<last part of the prefix>.private`, unless the spec names another place
+as `private`.
+
 Exit codes: 0 done, 1 a check found something, 2 refused (the message says what to change), 75 run the same command
 again, 70 a bug.
 """,

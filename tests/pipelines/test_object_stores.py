@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import secrets
+import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from curate.dicom import FileRef, Limits, SourceReader, list_archive
 from curate.errors import Misconfigured
 from curate.phantoms import make_phantoms
 from curate.storage import Store, open_store, sha256_bytes
@@ -167,6 +170,21 @@ def test_a_release_is_built_into_the_bucket_and_verified_there(
 def test_a_release_that_is_not_there_is_refused(moved: Moved) -> None:
     with pytest.raises(Misconfigured, match="nothing at this URL"):
         verify(f"{STORE}/release/none/1.0.0", private=None)
+
+
+def test_the_index_of_a_tar_gz_is_kept_in_a_private_zone_in_a_bucket(moved: Moved, tmp_path: Path) -> None:
+    content = secrets.token_bytes(100_000)
+    with tarfile.open(tmp_path / "archive.tar.gz", "w:gz") as archive:
+        for name in ("a.dcm", "b.dcm"):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    refs = [one for one in list_archive(tmp_path / "archive.tar.gz", Limits()) if isinstance(one, FileRef)]
+    place = f"{HOSPITALS}-indexes"
+    for ref in refs:
+        with SourceReader(indexes=place) as reader:
+            assert reader.read(ref) == content
+    assert len(list(open_store(place).list())) == 1
 
 
 def test_training_from_a_bucket_asks_for_a_folder_of_its_own(moved: Moved) -> None:

@@ -60,6 +60,44 @@ def test_paths_are_relative_to_the_spec() -> None:
     assert spec.deid.key == "file:/specs/keys/curate.key"
 
 
+def test_a_store_in_a_bucket_has_its_private_zone_in_a_folder_beside_the_spec() -> None:
+    spec = parse_spec(changed("store", "s3://bucket/trials/neck/"), folder=Path("/specs"))
+    assert spec.store == "s3://bucket/trials/neck"
+    assert spec.private_zone == Path("/specs/neck.private")
+    assert parse_spec(changed("store", "gs://bucket"), folder=Path("/specs")).private_zone == Path(
+        "/specs/bucket.private"
+    )
+
+
+def test_the_private_zone_may_be_named_as_a_folder_or_a_url() -> None:
+    content = changed("store", "s3://bucket/trials/neck")
+    assert parse_spec({**content, "private": "kept"}, folder=Path("/specs")).private_zone == Path("/specs/kept")
+    named = parse_spec({**content, "private": "s3://inside/neck"}, folder=Path("/specs"))
+    assert named.private_zone == "s3://inside/neck"
+    in_folder = parse_spec({**changed("store", "store"), "private": "s3://inside/neck"}, folder=Path("/specs"))
+    assert (in_folder.store, in_folder.private_zone) == (Path("/specs/store"), "s3://inside/neck")
+
+
+def test_a_file_url_is_the_folder_that_it_names() -> None:
+    assert parse_spec(changed("store", "file:///data/a%20b"), folder=Path("/specs")).store == Path("/data/a b")
+
+
+@pytest.mark.parametrize("private", ["s3://bucket/neck", "s3://bucket/neck/private", "s3://bucket"])
+def test_zones_in_one_bucket_are_kept_apart_too(private: str) -> None:
+    content = {**changed("store", "s3://bucket/neck"), "private": private}
+    with pytest.raises(Misconfigured, match="store and private lie one inside the other"):
+        parse_spec(content, folder=Path("/specs"))
+    assert parse_spec({**content, "private": "s3://bucket/neck-private"}, folder=Path("/specs")).private_zone
+
+
+@pytest.mark.parametrize("key", ["store", "private"])
+@pytest.mark.parametrize("url", ["gopher://bucket/x", "s3://user:hunter2@bucket/x", "s3://bucket/x?signature=hunter2"])
+def test_a_url_that_is_no_place_is_refused_by_its_key(key: str, url: str) -> None:
+    with pytest.raises(Misconfigured, match=rf"^{key}: ") as caught:
+        parse_spec(changed(key, url), folder=Path("/specs"))
+    assert "hunter2" not in str(caught.value)
+
+
 def test_source_keeps_an_axis_at_its_own_spacing() -> None:
     assert parse_spec(GOOD, folder=Path()).volumes.spacing_mm == (1.0, None, 2.0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import secrets
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -122,6 +123,13 @@ def test_what_is_deleted_is_gone_and_may_be_deleted_again(store: Store) -> None:
     store.delete("a/b")
     assert list(store.list()) == []
     assert store.put_new("a/b", b"y") or store.get("a/b") == b"y"
+
+
+def test_an_object_knows_when_it_was_written(store: Store) -> None:
+    store.put_new("a", b"x")
+    assert abs(store.modified("a") - time.time()) < 60
+    with pytest.raises(FileNotFoundError, match=r"^none$"):
+        store.modified("none")
 
 
 @pytest.mark.parametrize("size", [0, 100, 5_000_000])

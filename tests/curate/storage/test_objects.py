@@ -19,7 +19,7 @@ from curate.storage import Store, open_store, requests
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.object_stores import BUCKET, moto_server, point_at
 
-PLAIN_REFUSAL = re.compile(r"cannot (read|write|list|delete): (the object store [a-z0-9 ,]+|the object was [a-z ]+)")
+PLAIN_REFUSAL = re.compile(r"cannot (read|write|list|remove): (the object store [a-z0-9 ,]+|the object was [a-z ]+)")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_a_store_that_refuses_everything_is_unavailable_soon_and_in_plain_words(
             action()
         assert time.monotonic() - began < 20
         refusals.append(str(caught.value))
-    assert refusals == [f"cannot {word}: the object store answers 503" for word in ("read", "write", "list", "delete")]
+    assert refusals == [f"cannot {word}: the object store answers 503" for word in ("read", "write", "list", "remove")]
     assert all(PLAIN_REFUSAL.fullmatch(text) for text in refusals)
 
 
