@@ -1,5 +1,4 @@
-"""``python -m tests.bench.runtime.planning``: how long a plan takes, how much memory, and how long it takes to know that
-nothing is left.
+"""``python -m tests.bench.runtime.planning``: what a plan takes, and what it takes to know that nothing is left of it.
 
 Each measurement is a process of its own, on one core. Plans: synthetic archives of growing size (``--series`` for
 another), laid out from SERIES rows to the partitioned plan. Resume: the plan of an archive whose ledger settles every
@@ -40,7 +39,7 @@ def plan_once(task: str, series: int, folder: Path) -> None:
     seconds = time.perf_counter() - began
     print(
         f"plan of {series:>10,} {task} series: {seconds:7.1f} s ({time.process_time():.1f} s CPU), "
-        f"peak {measure_peak() / 1e6:6.0f} MB, {made.plan.amount.units:,} units in {made.plan.index.partitions} partitions"
+        f"peak {measure_peak() / 1e6:6.0f} MB, {made.plan.amount.units:,} units in {made.plan.index.partitions} parts"
     )
 
 
@@ -110,7 +109,7 @@ def main() -> None:
             resume_once(chosen.folder)
             return
     print(
-        f"must reach: {OF:,} series in {SECONDS} s and {BYTES / 1e9:.0f} GB; resume of {RESUME_OF:,} in {RESUME_SECONDS} s"
+        f"must reach: {OF:,} series in {SECONDS} s, {BYTES / 1e9:.0f} GB; resume of {RESUME_OF:,} in {RESUME_SECONDS} s"
     )
     for series in chosen.series or SIZES:
         with tempfile.TemporaryDirectory() as folder:
