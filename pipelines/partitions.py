@@ -54,7 +54,8 @@ def partition_numbers(keys: pa.Array | pa.ChunkedArray, partitions: int) -> NDAr
     if partitions == 1:
         return np.zeros(len(keys), np.int64)
     encoded = (keys if isinstance(keys, pa.Array) else keys.combine_chunks()).dictionary_encode()
-    numbers = np.array([partition_of(key, partitions) for key in encoded.dictionary.to_pylist()], np.int64)
+    distinct = encoded.dictionary.cast(pa.binary()).to_pylist()
+    numbers = np.fromiter(map(crc32, distinct), np.int64, len(distinct)) % partitions
     codes: NDArray[np.int32] = encoded.indices.to_numpy(zero_copy_only=False)
     return numbers[codes]
 

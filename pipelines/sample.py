@@ -12,7 +12,8 @@ from itertools import chain, islice, zip_longest
 from cluster.attempt import UnitReport
 from cluster.executors import Inline
 from cluster.job import Job, open_work
-from cluster.units import Item, Unit, make_unit
+from cluster.memory import usable_memory
+from cluster.units import Item, Unit, make_unit, memory_needed
 from pipelines.grouping import SERIES_TABLE
 from pipelines.partitions import partition_of, read_part
 from pipelines.plan import Plan
@@ -43,7 +44,9 @@ def choose_sample(plan: Plan, count: int) -> list[Unit]:
     The same plan and the same ledger give the same sample.
     """
     groups: dict[tuple[str, int], list[Item]] = {}
-    candidates = list(islice(_items_left(plan), CANDIDATES if count else 0))
+    memory = usable_memory()  # here, where the sample is built
+    fitting = (pair for pair in _items_left(plan) if memory_needed(pair[1]) <= memory)
+    candidates = list(islice(fitting, CANDIDATES if count else 0))
     sites = _sites(plan, {item.key for _, item in candidates})
     for unit, item in candidates:
         groups.setdefault((sites[item.key], unit.memory), []).append(item)

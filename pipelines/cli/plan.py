@@ -59,6 +59,8 @@ def plan(
     """
     from pipelines.estimate import estimate_plan, measure_rates
 
+    if spec is not None and simulate is not None:
+        raise Misconfigured("plan: a spec, or --simulate N, not both")
     if simulate is not None:
         _simulate(simulate, task, out, cores or 1, price_per_core_hour, currency, as_json)
         return

@@ -5,15 +5,22 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from cluster.outcomes import ItemOutcome, Status
 from curate.errors import Rejected
+from curate.manifests import read_table, sort_rows
+from curate.manifests.schemas import INSTANCES
+from curate.manifests.tables import SORT_KEYS
 from curate.reasons import Reason
-from pipelines.grouping import sort_series
+from pipelines.catalogue import list_sites, listing_key
+from pipelines.grouping import INSTANCES_TABLE, SERIES_TABLE, _unscanned, group_rows, sort_series
 from pipelines.partitions import read_whole
-from tests.support.curated import Curated
+from pipelines.workspace import volume_parameters
+from tests.support.curated import Curated, curate
 from tests.support.dicom_files import SERIES_UID
-from tests.support.hand_made import run_hand_made, write_ramp
+from tests.support.hand_made import run_hand_made, write_ramp, write_spec
 
 
 def catalogue(curated: Curated, name: str) -> list[dict[str, object]]:
@@ -121,9 +128,64 @@ def test_series_and_instances_are_sorted_and_written_the_same_from_any_chunking(
             shutil.rmtree(folder / "store.private")
             spec = folder / "spec.toml"
             spec.write_text(spec.read_text() + extra)
-            from tests.support.curated import curate
-
             curated = curate(folder)
         content.append([row["series_key"] for row in catalogue(curated, "instances")])
     assert content[0] == content[1]
     assert content[0] == sorted(content[0])
+
+
+def judged(rows: pa.Table, curated: Curated) -> list[tuple[pa.Table, pa.Table]]:
+    return list(group_rows(rows, volume_parameters(curated.spec, curated.workspace)))
+
+
+def test_judging_a_partition_is_a_function_of_its_rows(cervical: Curated) -> None:
+    rows = read_whole(cervical.workspace.store, INSTANCES_TABLE)
+    ((placed, series),) = judged(rows, cervical)
+    ((again, series_again),) = judged(rows.take(pa.array(range(rows.num_rows)[::-1])), cervical)
+    assert placed.equals(again)
+    assert series.equals(series_again)
+    assert sort_rows(placed, SORT_KEYS["instances"]).equals(rows)
+    assert sort_rows(series, SORT_KEYS["series"]).equals(read_whole(cervical.workspace.store, SERIES_TABLE))
+
+
+def test_a_large_partition_is_judged_some_whole_series_at_a_time(
+    cervical: Curated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = read_whole(cervical.workspace.store, INSTANCES_TABLE)
+    ((placed, series),) = judged(rows, cervical)
+    monkeypatch.setattr("pipelines.grouping.ROWS_PER_GROUP", 50)
+    pieces = judged(rows, cervical)
+    assert len(pieces) > 3
+    assert pa.concat_tables(piece for piece, _ in pieces).equals(placed)
+    assert pa.concat_tables(verdicts for _, verdicts in pieces).equals(series)
+    keys = [set(piece["series_key"].to_pylist()) for piece, _ in pieces]
+    assert sum(map(len, keys)) == len(set().union(*keys))
+
+
+def test_no_rows_make_no_series(cervical: Curated) -> None:
+    assert judged(INSTANCES.empty_table(), cervical) == []
+
+
+def test_a_series_under_two_patients_is_seen_in_any_number_of_partitions(tmp_path: Path) -> None:
+    ends = []
+    for number, instances in enumerate((2**20, 1)):
+        folder = tmp_path / str(number)
+        write_ramp(folder / "archive/one")
+        write_ramp(folder / "archive/two", PatientID="another", SOPInstanceUID=f"{SERIES_UID}.77", slices=1)
+        spec = write_spec(folder)
+        spec.write_text(f"{spec.read_text()}\n[runtime]\npartition_instances = {instances}\n")
+        (row,) = catalogue(curate(folder), "series")
+        ends.append((row["instances"], row["reason"]))
+    assert ends == [(9, "mixed_identity")] * 2
+
+
+def test_files_of_a_chunk_that_could_not_be_scanned_are_named_one_by_one(simple: Curated) -> None:
+    (chunk,) = list_sites(simple.spec, simple.workspace).chunks
+    listed = read_table(simple.workspace.private, listing_key(chunk.fingerprint))
+    outcome = ItemOutcome(chunk.key, chunk.fingerprint, Status.QUARANTINED, Reason.WORKER_CRASHED, "3 tries")
+    rows = _unscanned(listed, outcome).to_pylist()
+    assert len(rows) == 8
+    assert {(row["reason"], row["detail"]) for row in rows} == {
+        ("worker_crashed", "its chunk of the header scan: 3 tries")
+    }
+    assert sorted(row["file_key"] for row in rows) == sorted(listed["file_key"].to_pylist())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from curate.storage import Store, open_store
 from pipelines.packing import PLAN_TABLE, Amount, count_rows, items_of, lay_out, units_of, without_settled
 from pipelines.partitions import Index, partition_of, read_partitions
 from pipelines.settled import account_of, count_left, read_settled, units_left
+from pipelines.simulate import simulate
+from pipelines.spec import Runtime
 from tests.pipelines.test_packing import MIB, packing, series, written
 
 ENDS = (
@@ -146,3 +150,32 @@ def test_nothing_of_the_ledger_stays_behind(planned: tuple[Store, Index], monkey
     next(left)
     left.close()  # type: ignore[attr-defined]
     assert not during & set(folder.glob("curate-ledger-*/outcomes/*.arrow"))
+
+
+def test_ten_times_the_units_take_no_more_memory_of_the_driver(tmp_path: Path) -> None:
+    """Every unit is made, one settled series is taken out, and the peak of the process differs by less than 50 MB."""
+    code = """
+import sys
+from pathlib import Path
+from cluster.memory import measure_peak
+from curate.storage import open_store
+from pipelines.packing import PLAN_TABLE
+from pipelines.partitions import read_index
+from pipelines.settled import count_left, units_left
+store = open_store(Path(sys.argv[1]))
+index = read_index(store, PLAN_TABLE)
+left = count_left(store, "volumes", index)
+assert sum(len(unit.items) for unit in units_left(store, "volumes", index.partitions)) == left.series
+print(left.units, measure_peak())
+"""
+    found = []
+    for count in (8_000, 80_000):
+        store = open_store(tmp_path / str(count))
+        plan = simulate(store, "lumbar", count, Runtime(unit_megabytes=20, partition_instances=100_000)).plan
+        publish(store, next(plan.read_units()).items)
+        arguments = [sys.executable, "-c", code, store.url]
+        printed = subprocess.run(arguments, capture_output=True, check=True, text=True).stdout
+        found.append(tuple(map(int, printed.split())))
+    (some, small), (many, large) = found
+    assert many > 9 * some
+    assert large < small + 50e6

@@ -77,3 +77,21 @@ def test_the_same_bug_again_and_again_stops_the_run_early(tmp_path: Path) -> Non
         watch.run(Counts(str(tmp_path)), Job("stage", 1, open_bug), units(100))
     assert len(tried) < 100
     assert "Doe" not in str(caught.value)
+
+
+def test_units_may_be_made_while_they_are_settled(tmp_path: Path) -> None:
+    lines = StringIO()
+    made: list[str] = []
+    settled: list[int] = []
+
+    def stream() -> Iterator[Unit]:
+        for unit in units(3):
+            settled.append(len(list(open_store(tmp_path).list("ledger"))))
+            made.append(unit.id)
+            yield unit
+
+    watch = Watch(Console(file=lines))
+    watch.stream(Inline(str(tmp_path)), Job("stage", 1, open_nothing), stream(), count=3, items=3)
+    assert "stage: 3/3" in lines.getvalue()
+    assert made == [unit.id for unit in units(3)]
+    assert settled == [0, 1, 2]

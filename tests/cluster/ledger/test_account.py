@@ -65,3 +65,12 @@ def test_outcomes_of_earlier_inputs_are_not_counted() -> None:
 def test_an_empty_plan_has_an_empty_account() -> None:
     account = make_account([], {})
     assert (account.inputs, account.done, account.rejected, account.quarantined) == (0, 0, {}, {})
+
+
+@given(st.lists(STATUSES, max_size=30), st.integers(0, 30))
+def test_accounts_of_two_parts_add_up_to_the_account_of_the_whole(statuses: list[Status], cut: int) -> None:
+    plan = items(len(statuses))
+    ends = {item.fingerprint: outcome(item, status) for item, status in zip(plan, statuses, strict=True)}
+    whole = make_account(plan, ends)
+    assert make_account(plan[:cut], ends) + make_account(plan[cut:], ends) == whole
+    assert whole + make_account([], {}) == whole

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from curate.manifests import read_table, schemas, sort_rows, table_bytes, write_table
+from curate.manifests import read_table, schemas, sort_rows, table_bytes, tables_bytes, write_table
 from curate.manifests.tables import ROWS_PER_GROUP, SCHEMAS, SORT_KEYS
 from curate.storage import open_store
 
@@ -160,3 +160,37 @@ def test_row_groups_have_a_fixed_length_and_zstd_compression() -> None:
     parquet = pq.ParquetFile(io.BytesIO(content)).metadata
     assert [parquet.row_group(n).num_rows for n in range(parquet.num_row_groups)] == [ROWS_PER_GROUP, 1]
     assert parquet.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_pieces_are_read_back_as_one_table_and_each_is_a_row_group() -> None:
+    pieces = [points(5), points(3)]
+    content = tables_bytes(pieces)
+    assert pq.read_table(io.BytesIO(content)).equals(pa.concat_tables(pieces))
+    assert pq.ParquetFile(io.BytesIO(content)).num_row_groups == 2
+    assert tables_bytes([points(5)]) == table_bytes(points(5))
+
+
+def test_columns_that_hardly_repeat_are_written_without_a_dictionary() -> None:
+    content = tables_bytes([points(50)], distinct=("instance_key",), level=1)
+    group = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0)
+    coded = {
+        group.column(n).path_in_schema: any("DICTIONARY" in name for name in group.column(n).encodings)
+        for n in range(group.num_columns)
+    }
+    assert not coded["instance_key"]
+    assert coded["series_key"]
+    assert pq.read_table(io.BytesIO(content)).equals(points(50))
+
+
+def test_a_table_of_no_piece_is_refused() -> None:
+    with pytest.raises(ValueError, match="no schema"):
+        tables_bytes([])
+
+
+def test_columns_come_in_the_order_in_which_they_are_asked_for(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    write_table(store, "manifests/points.parquet", points(9))
+    whole = read_table(store, "manifests/points.parquet")
+    assert read_table(store, "manifests/points.parquet", columns=["level", "study_key"]).equals(
+        whole.select(["level", "study_key"])
+    )

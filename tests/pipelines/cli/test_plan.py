@@ -64,3 +64,5 @@ def test_a_synthetic_store_is_kept_where_one_says(command: Command, tmp_path: Pa
 def test_a_plan_of_nothing_is_refused(command: Command) -> None:
     code, text = command("plan")
     assert (code, "give a spec" in text) == (2, True)
+    code, text = command("plan", "spec.toml", "--simulate", 5)
+    assert (code, "not both" in text) == (2, True)
