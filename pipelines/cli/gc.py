@@ -39,8 +39,8 @@ def gc(target: Target, delete: Delete = False, older_than: OlderThan = "24h", su
     grace = _seconds(older_than)
     current = None
     store: Store
-    if target.is_file():
-        spec = read_spec(target)
+    if Path(target).is_file():
+        spec = read_spec(Path(target))
         workspace = open_workspace(spec)
         store = workspace.store
         current = current_jobs(spec, workspace) if superseded else None

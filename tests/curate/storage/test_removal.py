@@ -43,5 +43,5 @@ def test_an_object_knows_when_it_was_written(tmp_path: Path) -> None:
     assert abs(store.modified("a") - time.time()) < 60
     os.utime(tmp_path / "a", (1000, 1000))
     assert store.modified("a") == 1000
-    with pytest.raises(FileNotFoundError, match="^none$"):
+    with pytest.raises(FileNotFoundError, match=r"^none$"):
         store.modified("none")
