@@ -21,8 +21,9 @@ from pydicom.uid import UID
 
 from cluster.attempt import settle_without_work
 from cluster.executors import Executor
+from cluster.executors.compacting import Compacting
 from cluster.job import Done, Job
-from cluster.ledger import Ledger
+from cluster.ledger import Ledger, compact
 from cluster.outcomes import ItemOutcome
 from cluster.units import Item, separate_too_large
 from curate.compiled import warm_up
@@ -149,7 +150,9 @@ def execute(plan: Plan, settled: Mapping[str, ItemOutcome], executor: Executor, 
     if too_large:
         detail = f"more than the largest lane of {max(lanes)} bytes"
         settle_without_work(plan.job, too_large, Reason.TOO_LARGE, detail, store.url)
-    watch.run(executor, plan.job, without_settled(cut(STAGE, fitting, runtime, lanes), settled))
+    left = without_settled(cut(STAGE, fitting, runtime, lanes), settled)
+    watch.run(Compacting(executor, store), plan.job, left)
+    compact(Ledger(store, STAGE))
     outcomes = Ledger(store, STAGE).outcomes()
     return [outcomes[item.fingerprint] for item in plan.items]
 

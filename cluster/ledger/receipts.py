@@ -57,18 +57,19 @@ class Ledger:
         written beside it: such receipts count for nothing.
         """
         content = receipt.to_json()
-        if any(outcome.status is not Status.DONE for outcome in receipt.outcomes):
-            if self.store.exists(self.key_of(receipt.unit_id)):
-                return False
-            digest = digest_json(json.loads(content)["outcomes"])
-            return self.store.put_new(self.key_of(f"{receipt.unit_id}.{digest[:16]}"), content)
-        return self.store.put_new(self.key_of(receipt.unit_id), content)
+        if _is_done(receipt) and self.store.put_new(self.key_of(receipt.unit_id), content):
+            return True
+        there = self._get(receipt.unit_id)
+        if there is not None and _is_done(Receipt.from_json(there)):  # version 0.1.0 gave this name to any receipt
+            return False
+        digest = digest_json(json.loads(content)["outcomes"])
+        return self.store.put_new(self.key_of(f"{receipt.unit_id}.{digest[:16]}"), content)
 
     def find_settled(self, unit_id: str, *, again: Collection[Reason] = AGAIN) -> Receipt | None:
         """The best receipt that settles all items of a unit, or None. Reads what this unit needs alone."""
-        done = self._get(unit_id)  # the usual case, and needs no listing
-        if done is not None:
-            return Receipt.from_json(done)
+        first = self._get(unit_id)
+        if first is not None and _is_done(done := Receipt.from_json(first)):
+            return done  # the usual case, which needs no listing
         tables = self._tables(None, ("unit", {unit_id}))
         found = [receipt for table in tables for _, receipt in segments.receipts_in(table)]
         settling = [one for one in found if not any(_is_tried_again(outcome, again) for outcome in one.outcomes)]
@@ -199,3 +200,7 @@ class Ledger:
 
 def _is_tried_again(outcome: ItemOutcome, again: Collection[Reason]) -> bool:
     return outcome.status is Status.QUARANTINED and outcome.reason in again
+
+
+def _is_done(receipt: Receipt) -> bool:
+    return all(outcome.status is Status.DONE for outcome in receipt.outcomes)

@@ -128,7 +128,7 @@ def failures(store: StorePlace, reason: Code = None, csv: Csv = None) -> None:
 
 
 def why(store: StorePlace, key: Key) -> None:
-    """What became of one series, study or file, and of each of its parts."""
+    """What became of one series, study or file, and of each of its parts; also of a part of an archive, by its key."""
     from cluster.ledger import why as settled
     from curate.reasons import REASONS
     from pipelines.state import is_grouped, read_files, series_state
@@ -136,12 +136,15 @@ def why(store: StorePlace, key: Key) -> None:
     opened = _open(store)
     if len(key) < SHORTEST_KEY:
         raise Misconfigured(f"a key, or at least its first {SHORTEST_KEY} characters")
-    if not is_grouped(opened):
-        raise Misconfigured("the headers are not all read yet, so series are not known: `curate run` goes on")
-    series = series_state(opened, key).to_pylist()
-    files = read_files(opened, key).to_pylist()
+    is_known = is_grouped(opened)
+    series = series_state(opened, key).to_pylist() if is_known else []
+    files = read_files(opened, key).to_pylist() if is_known else []
     if not series and not files:
-        raise Misconfigured(f"no series, study or file of this store has a key that begins with '{key}'")
+        if not (others := settled(opened, key)):  # a part of an archive, which is the item of the header scan
+            unread = "" if is_known else "; the headers are not all read yet, so series are not known"
+            raise Misconfigured(f"no series, study or file of this store has a key that begins with '{key}'{unread}")
+        for verdict in others:
+            _show_verdict(opened, verdict)
     verdicts = settled(opened, *(row["series_key"] for row in series)) if series else ()
     for row in series:
         console.print(f"series {row['series_key']} of study {row['study_key']} at {row['site']}: {row['status']}")

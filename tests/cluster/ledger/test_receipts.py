@@ -81,6 +81,17 @@ def test_nothing_is_written_beside_a_receipt_of_which_all_is_done(ledger: Ledger
     assert len(files(ledger)) == 1
 
 
+def test_a_store_of_the_first_version_goes_on(ledger: Ledger) -> None:
+    """It named every first receipt of a unit after the unit, and the next one by a number."""
+    ledger.store.put_new("ledger/volumes/u1.json", receipt(REFUSED).to_json())
+    ledger.store.put_new("ledger/volumes/u2.1.json", receipt(CRASHED, unit="u2").to_json())
+    assert ledger.find_settled("u1") is None
+    assert ledger.find_settled("u2") == receipt(CRASHED, unit="u2")
+    assert ledger.publish(receipt(DONE))
+    assert ledger.outcomes() == {"f": DONE}
+    assert ledger.find_settled("u1") == receipt(DONE)
+
+
 def test_a_worse_receipt_of_the_same_unit_counts_for_nothing(ledger: Ledger) -> None:
     ledger.publish(receipt(REJECTED))
     ledger.publish(receipt(CRASHED))

@@ -150,6 +150,20 @@ def test_why_of_a_series_that_was_not_tried_yet(command: Command, own: Curated) 
     assert "instances" in text
 
 
+def test_why_of_a_part_of_an_archive_whose_headers_could_not_be_read(command: Command, own: Curated) -> None:
+    (own.spec.store / "catalogue/series.parquet").unlink()
+    bad = ItemOutcome("site-b.0.000000", "x" * 64, Status.QUARANTINED, Reason.WORKER_CRASHED, "out of memory, 3 times")
+    Ledger(own.workspace.store, "catalogue").publish(Receipt("catalogue", 2, "u", "p", (bad,)))
+    own.workspace.store.put_new("logs/catalogue/u.txt", b"the last word\n")
+    code, text = command("why", own.spec.store, "site-b.0.000000")
+    assert code == 0
+    assert "out of memory, 3 times" in text
+    assert "| the last word" in text
+    code, text = command("why", own.spec.store, "2.25.123456")
+    assert code == 2
+    assert "not all read yet" in text
+
+
 def test_why_finds_what_was_compacted(command: Command, own: Curated) -> None:
     key = own.manifest("volumes")["series_key"][0].as_py()
     before = command("why", own.spec.store, key)

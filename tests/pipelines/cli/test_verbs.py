@@ -21,6 +21,7 @@ VERBS = (
     "status",
     "failures",
     "why",
+    "gc",
     "release",
     "verify",
     "train",
