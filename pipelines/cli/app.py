@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import deid, demo, inspect, phantoms, plan, release, run, scan, show, spec, train
+from pipelines.cli import deid, demo, deploy, inspect, phantoms, plan, release, run, scan, show, spec, train
 from pipelines.cli.exits import Verbs
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ lists ready ones), then
     curate verify  RELEASE        prove that it is whole and leaks nothing
     curate train   spec.toml      the baseline on two workers
     curate deid    ...            what de-identification does (`explain`), what it meets (`values`), proof (`verify`)
+    curate deploy  ...            files for Kubernetes, Slurm or Ray's launcher (`render`)
 
 Exit codes: 0 done, 1 a check found something, 2 refused (the message says what to change), 75 run the same command
 again, 70 a bug.
@@ -50,3 +51,4 @@ app.command("phantoms")(phantoms.phantoms)
 app.command("scan")(scan.scan)
 app.command("show")(show.show)
 app.add_typer(deid.deid)
+app.add_typer(deploy.deploy)
