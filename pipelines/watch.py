@@ -11,37 +11,57 @@ from rich.console import Console
 from cluster.budget import within_budget
 from cluster.events import EventLog, Silent
 from cluster.executors import Executor
+from cluster.flight import Flight
 from cluster.job import Job
-from cluster.progress import show_progress
+from cluster.progress import Tally, show_progress
 from cluster.units import Unit
 
 
 @dataclass
 class Watch:
-    """Who looks, and how long each stage took."""
+    """Who looks, and how long each stage took. ``flight`` is the executor's, which says what is out."""
 
     console: Console
     events: EventLog | Silent = field(default_factory=Silent)
     seconds: dict[str, float] = field(default_factory=dict)  # by stage, in the order of their start
+    flight: Flight = field(default_factory=Flight)
 
     def run(self, executor: Executor, job: Job, units: Sequence[Unit]) -> None:
         """Settle the units. Raises ``BudgetSpent`` when the same unforeseen failure hits again and again."""
         began = time.monotonic()
-        self.events.write("stage_started", stage=job.stage, units=len(units))
+        tally = Tally(
+            all_items=sum(len(unit.items) for unit in units),
+            all_bytes=sum(unit.cost for unit in units),
+            flight=self.flight,
+        )
+        self.events.write("stage_started", stage=job.stage, units=len(units), items=tally.all_items)
         if units:
-            with show_progress(job.stage, sum(len(unit.items) for unit in units), console=self.console) as advance:
-                for report in within_budget(executor.run(job, units)):
-                    advance(report)
-                    self.events.write(
-                        "unit_settled",
-                        stage=report.stage,
-                        unit=report.unit_id,
-                        done=report.done,
-                        rejected=report.rejected,
-                        quarantined=report.quarantined,
-                        bytes_in=report.bytes_in,
-                        seconds=round(report.seconds, 3),
-                        peak_memory_bytes=report.peak_memory_bytes,
-                    )
+            self._settle(executor, job, units, tally)
         self.seconds[job.stage] = self.seconds.get(job.stage, 0.0) + time.monotonic() - began
-        self.events.write("stage_ended", stage=job.stage, seconds=round(self.seconds[job.stage], 3))
+        self.events.write(
+            "stage_ended",
+            stage=job.stage,
+            seconds=round(self.seconds[job.stage], 3),
+            done=tally.done,
+            rejected=tally.rejected,
+            quarantined=tally.quarantined,
+            bytes_in=tally.bytes_in,
+            bytes_out=tally.bytes_out,
+        )
+
+    def _settle(self, executor: Executor, job: Job, units: Sequence[Unit], tally: Tally) -> None:
+        with show_progress(job.stage, tally, console=self.console) as advance:
+            for report in within_budget(executor.run(job, units)):
+                advance(report)
+                self.events.write(
+                    "unit_settled",
+                    stage=report.stage,
+                    unit=report.unit_id,
+                    done=report.done,
+                    rejected=report.rejected,
+                    quarantined=report.quarantined,
+                    bytes_in=report.bytes_in,
+                    bytes_out=report.bytes_out,
+                    seconds=round(report.seconds, 3),
+                    peak_memory_bytes=report.peak_memory_bytes,
+                )

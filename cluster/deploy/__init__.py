@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import resources
 from typing import Any, Literal, get_args
 
 import yaml
@@ -44,6 +45,11 @@ def render(kind: Kind, deployment: Deployment, spec: str) -> dict[str, str]:
             return scripts.docker(deployment)
 
 
+def dashboard() -> str:
+    """A Grafana dashboard of ``cluster.metrics``, to be imported as it is."""
+    return resources.files("cluster.deploy").joinpath("grafana.json").read_text("utf-8")
+
+
 def _yaml(use: str, documents: Iterable[dict[str, Any]]) -> str:
     made = ", ".join(f"{name} {version}" for name, version in versions().items())
     return f"# Use: {use}\n# Made for {made}.\n" + yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=1000)
@@ -62,4 +68,4 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 _Plain.add_representer(str, _text)
 
-__all__ = ["EXAMPLE", "KINDS", "Deployment", "Kind", "parse_deployment", "read_deployment", "render"]
+__all__ = ["EXAMPLE", "KINDS", "Deployment", "Kind", "dashboard", "parse_deployment", "read_deployment", "render"]

@@ -9,6 +9,7 @@ from typing import Protocol
 from cluster.attempt import UnitReport
 from cluster.events import EventLog, Silent
 from cluster.executors.inline import Inline
+from cluster.flight import Flight
 from cluster.job import Job
 from cluster.units import Unit
 from curate.errors import Misconfigured
@@ -40,6 +41,7 @@ def open_executor(
     address: str | None = None,
     workers: int | None = None,
     events: EventLog | Silent | None = None,
+    flight: Flight | None = None,
 ) -> Iterator[Executor]:
     """Start an executor by name, "inline" or "ray", and stop it at the end.
 
@@ -49,13 +51,13 @@ def open_executor(
     if kind == "inline":
         if address is not None or workers not in (None, 1):
             raise Misconfigured("the inline executor has one worker and no address")
-        yield Inline(store_url)
+        yield Inline(store_url, flight)
     elif kind == "ray":
         from cluster.executors.ray_tasks import RayTasks  # Ray takes a second to import; inline runs do without
         from cluster.session import start
 
         with start(address, workers) as session:
-            yield RayTasks(store_url, session, events)
+            yield RayTasks(store_url, session, events, flight)
     else:
         raise Misconfigured(f"executor: expected 'inline' or 'ray', got '{kind}'")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from cluster.attempt import UnitReport, attempt
+from cluster.flight import Flight
 from cluster.job import Job, forget_opened
 from cluster.memory import usable_memory
 from cluster.units import Unit
@@ -13,10 +14,11 @@ from cluster.units import Unit
 class Inline:
     """The simplest executor; the others must give the same receipts."""
 
-    def __init__(self, store_url: str) -> None:
+    def __init__(self, store_url: str, flight: Flight | None = None) -> None:
         self.workers = 1
         self.memory = usable_memory()
         self._store_url = store_url
+        self._flight = flight or Flight()
 
     def prepare(self, call: Callable[[], None]) -> None:
         call()
@@ -24,6 +26,11 @@ class Inline:
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         try:
             for unit in units:
-                yield attempt(job, unit, self._store_url)
+                self._flight.started(unit)
+                try:
+                    report = attempt(job, unit, self._store_url)
+                finally:
+                    self._flight.ended(unit.id)
+                yield report
         finally:
             forget_opened()

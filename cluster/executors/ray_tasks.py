@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.attempt import UnitReport, attempt, report, settle_without_work
 from cluster.events import EventLog, Silent
+from cluster.flight import Flight
 from cluster.job import Job, StageBroken
 from cluster.ledger.receipts import Ledger
 from cluster.session import Session
@@ -36,12 +37,19 @@ class _Trial:
 class RayTasks:
     """Runs each unit as one task on one CPU with the memory of its lane."""
 
-    def __init__(self, store_url: str, session: Session, events: EventLog | Silent | None = None) -> None:
+    def __init__(
+        self,
+        store_url: str,
+        session: Session,
+        events: EventLog | Silent | None = None,
+        flight: Flight | None = None,
+    ) -> None:
         self.workers = session.workers
         self.memory = session.memory
         self._session = session
         self._store_url = open_store(store_url).url  # absolute: workers have folders of their own
         self._events = events or Silent()
+        self._flight = flight or Flight()
 
     def prepare(self, call: Callable[[], None]) -> None:
         self._session.prepare(call)
@@ -49,7 +57,8 @@ class RayTasks:
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         import ray
 
-        run = _Run(ray, job, self._store_url, self._events, window_for(self.workers, self._session.total_memory))
+        window = window_for(self.workers, self._session.total_memory)
+        run = _Run(ray, job, self._store_url, self._events, self._flight, window)
         waiting: deque[_Trial] = deque()
         fresh = (_Trial(self._check(unit)) for unit in units)
         # Left early, nothing is cancelled: in Ray 2.60 a cancellation that meets the end of its task aborts the driver
@@ -77,7 +86,9 @@ class RayTasks:
 class _Run:
     """The tasks in flight of one job."""
 
-    def __init__(self, ray: Any, job: Job, store_url: str, events: EventLog | Silent, window: Window) -> None:
+    def __init__(
+        self, ray: Any, job: Job, store_url: str, events: EventLog | Silent, flight: Flight, window: Window
+    ) -> None:
         self.pending: dict[Any, _Trial] = {}
         self.window = window
         self._ray = ray
@@ -85,6 +96,7 @@ class _Run:
         self._job_ref = ray.put(job)  # once, not with every task
         self._store_url = store_url
         self._events = events
+        self._flight = flight
         self._ledger = Ledger(open_store(store_url), job.stage)
         self._task = ray.remote(num_cpus=1, max_retries=0)(_attempt)
         self._lanes: dict[int, Any] = {}
@@ -96,6 +108,7 @@ class _Run:
         reference = self._lanes[lane].remote(self._job_ref, trial.unit, self._store_url)
         self.pending[reference] = trial
         self.window.enter(trial.unit)
+        self._flight.started(trial.unit)
 
     def wait(self) -> Iterator[tuple[_Trial, UnitReport | Exception]]:
         """What is ready: the unit with its report, or with the error that lost it."""
@@ -103,6 +116,7 @@ class _Run:
         for reference in ready:
             trial = self.pending.pop(reference)
             self.window.leave(trial.unit)
+            self._flight.ended(trial.unit.id)
             yield trial, self._fetch(reference)
 
     def _fetch(self, reference: Any) -> UnitReport | Exception:
@@ -129,7 +143,7 @@ class _Run:
         errors = self._ray.exceptions
         unit = trial.unit
         kind = type(error).__name__
-        self._events.write("unit_lost", unit=unit.id, items=len(unit.items), error=kind)
+        self._events.write("unit_lost", stage=self._job.stage, unit=unit.id, items=len(unit.items), error=kind)
         receipt = self._ledger.find_settled(unit.id)
         if receipt is not None:  # it died after it had published
             return [], report(receipt, unit, seconds=0.0)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cluster.deploy import EXAMPLE, Deployment, read_deployment
+from cluster.deploy import EXAMPLE, Deployment, dashboard, read_deployment
 from cluster.deploy import render as render_files
 from curate.errors import Misconfigured
 from pipelines.cli.console import console
@@ -65,6 +65,15 @@ def render(kind: KindName, file: File = Path("deploy.toml"), out: Out = None) ->
 def example() -> None:
     """Print a description to start from."""
     print(EXAMPLE, end="")
+
+
+@deploy.command("dashboard")
+def show_dashboard() -> None:
+    """Print a Grafana dashboard of a run: items, bytes, losses, times and memory. Import it as it is.
+
+    Ray's nodes export the numbers to Prometheus where `ray[default]` is installed, as in the image.
+    """
+    print(dashboard(), end="")
 
 
 def _spec_of(deployment: Deployment) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cluster.events import EventLog
 from cluster.executors import Executor, open_executor
+from cluster.flight import Flight
+from cluster.metrics import Metrics
 from pipelines.cli.console import notes
 from pipelines.spec import Spec, read_spec
 from pipelines.watch import Watch
@@ -38,14 +40,16 @@ def starting(spec: Spec, executor: str | None, address: str | None, workers: int
     """The same for a spec that is read already."""
     workspace = open_workspace(spec)
     kind = executor or spec.runtime.executor
+    flight = Flight()
     with (
-        EventLog(workspace.store) as events,
+        EventLog(workspace.store, observers=(Metrics(flight).observe,)) as events,
         open_executor(
             kind,
             workspace.store.url,
             address=address or (spec.runtime.address if kind == "ray" else None),
             workers=workers or (spec.runtime.workers if kind == "ray" else None),
             events=events,
+            flight=flight,
         ) as opened,
     ):
-        yield Work(spec, workspace, opened, Watch(notes, events))
+        yield Work(spec, workspace, opened, Watch(notes, events, flight=flight))

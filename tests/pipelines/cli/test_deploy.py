@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +99,9 @@ def test_help_says_what_to_do_first(command: Command) -> None:
     assert "curate deploy example > deploy.toml" in words
     assert "exit code 75" in words
     assert "never written" in words
+
+
+def test_the_dashboard_is_printed_whole(command: Command) -> None:
+    code, text = command("deploy", "dashboard")
+    assert code == 0
+    assert json.loads(text)["title"] == "spine-curate"
