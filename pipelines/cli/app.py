@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import deid, demo, deploy, inspect, phantoms, plan, release, run, scan, show, spec, train
+from pipelines.cli import deid, demo, deploy, inspect, phantoms, plan, release, run, scan, show, spec, stats, train
 from pipelines.cli.exits import Verbs
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ lists ready ones), then
     curate plan    spec.toml      what would be done, and at what cost
     curate run     spec.toml      do it; interrupted or not, the same command goes on
     curate status  STORE          what happened; `failures` and `why` tell more
+    curate stats   STORE          intensities of each site, over all volumes
     curate show    VOLUME|SERIES  a picture of three planes with labels drawn
     curate release spec.toml      freeze a version for others
     curate verify  RELEASE        prove that it is whole and leaks nothing
@@ -50,5 +51,6 @@ app.command("spec")(spec.spec)
 app.command("phantoms")(phantoms.phantoms)
 app.command("scan")(scan.scan)
 app.command("show")(show.show)
+app.command("stats")(stats.stats)
 app.add_typer(deid.deid)
 app.add_typer(deploy.deploy)
