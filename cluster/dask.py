@@ -47,7 +47,8 @@ def compute(*collections: Any, scheduler: Scheduler | None = None, memory: int =
     """
     chosen = scheduler or ("ray" if has_ray() else "threads")
     if chosen == "threads":
-        return tuple(dask.compute(*collections, scheduler="threads", num_workers=len(os.sched_getaffinity(0))))
+        threads = len(os.sched_getaffinity(0))
+        return _compute(*collections, scheduler="threads", num_workers=threads)
     if not has_ray():
         raise Misconfigured("Dask is to run on Ray, and no Ray session is up")
     from ray.exceptions import RayError, RayTaskError
@@ -56,7 +57,7 @@ def compute(*collections: Any, scheduler: Scheduler | None = None, memory: int =
     if memory:
         options["memory"] = memory * MARGIN_NUMERATOR // MARGIN_DENOMINATOR
     try:
-        return tuple(dask.compute(*collections, scheduler=_ray_get(), ray_remote_args=options))
+        return _compute(*collections, scheduler=_ray_get(), ray_remote_args=options)
     except RayTaskError as error:
         if isinstance(error.cause, CurateError):
             raise error.cause from None
@@ -107,7 +108,7 @@ def open_array(
         start = tuple(border[at] for border, at in zip(borders, place, strict=True))
         stop = tuple(border[at + 1] for border, at in zip(borders, place, strict=True))
         tasks[(name, *place)] = (read, start, stop)
-    return da.Array(tasks, name, chunks=chunks, dtype=kind)
+    return da.Array(tasks, name, chunks=chunks, dtype=kind)  # type: ignore[no-untyped-call]
 
 
 def open_table(url: str, keys: Sequence[str], *, columns: Sequence[str] | None = None) -> Any:
@@ -129,8 +130,10 @@ def open_table(url: str, keys: Sequence[str], *, columns: Sequence[str] | None =
     wanted = None if columns is None else list(columns)
     meta = (empty if wanted is None else empty.select(wanted)).to_pandas()
     if not parts:
-        return dd.from_pandas(meta, npartitions=1)
-    return dd.from_map(_read_group, parts, url=str(url), columns=wanted, meta=meta)
+        return dd.from_pandas(meta, npartitions=1)  # type: ignore[no-untyped-call]
+    return dd.from_map(  # type: ignore[no-untyped-call]
+        _read_group, parts, url=str(url), columns=wanted, meta=meta
+    )
 
 
 def _read_group(part: tuple[str, int], url: str, columns: list[str] | None) -> Any:
@@ -139,9 +142,15 @@ def _read_group(part: tuple[str, int], url: str, columns: list[str] | None) -> A
         return pq.ParquetFile(content).read_row_group(group, columns=columns, use_threads=False).to_pandas()
 
 
-def _ray_get() -> Callable[..., Any]:
-    persist, mixin = dask.persist, dask.base.DaskMethodsMixin.persist
+def _compute(*collections: Any, **options: Any) -> tuple[Any, ...]:
+    return tuple(dask.base.compute(*collections, **options))  # type: ignore[no-untyped-call]
+
+
+def _ray_get() -> Any:
+    patched = ((dask, "persist"), (dask.base.DaskMethodsMixin, "persist"))
+    before = [getattr(place, name) for place, name in patched]
     from ray.util.dask import ray_dask_get
 
-    dask.persist, dask.base.DaskMethodsMixin.persist = persist, mixin
-    return ray_dask_get  # type: ignore[no-any-return]
+    for (place, name), value in zip(patched, before, strict=True):
+        setattr(place, name, value)
+    return ray_dask_get

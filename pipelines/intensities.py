@@ -126,7 +126,8 @@ def _histograms(url: str, row: Row, bins: Bins, block_bytes: int) -> list[Delaye
         most_bytes=block_bytes,
     )
     air = air_below(row["units"] or "", row["intensity_min"], row["intensity_p99"])
-    return [delayed(count_foreground)(block, bins, air) for block in array.to_delayed().ravel()]
+    blocks = array.to_delayed().ravel()  # type: ignore[no-untyped-call]
+    return [delayed(count_foreground)(block, bins, air) for block in blocks]
 
 
 def _sum(counts: list[Delayed]) -> Delayed:
@@ -137,7 +138,8 @@ def _sum(counts: list[Delayed]) -> Delayed:
 
 
 def _add(counts: Sequence[Counts]) -> Counts:
-    return np.sum(counts, axis=0, dtype=np.int64)
+    total: Counts = np.sum(counts, axis=0, dtype=np.int64)
+    return total
 
 
 def _read_box(url: str, start: tuple[int, int, int], stop: tuple[int, int, int]) -> NDArray[Any]:
