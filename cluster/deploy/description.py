@@ -26,7 +26,7 @@ secrets = ["CURATE_KEY"]                        # environment variables that hol
 [nodes]
 count = 50
 cores = 16
-memory_gib = 64.0
+memory_gib = 64.0                               # what a job may use, a little less than the machine has
 spot = true
 price_per_hour = 0.25                           # of one node, in whatever money you count
 

@@ -160,8 +160,13 @@ def _environment() -> dict[str, str]:
 
 
 def drain_driver() -> str:
-    """Ask the driver to finish what fits the grace, and wait; brackets keep the search from finding itself."""
-    pattern = f"[{DRIVER[0]}]{DRIVER[1:]}"
+    """Ask the driver to finish what fits the grace, and wait for it.
+
+    Its program is looked for by its folder, so that the shell around it, which would die of the signal, is not meant;
+    brackets keep the search from finding itself.
+    """
+    program, _, verb = DRIVER.partition(" ")
+    pattern = f"bin/[{program[0]}]{program[1:]} {verb}"
     return f"pkill -USR1 -f '{pattern}'; while pgrep -f '{pattern}' > /dev/null; do sleep 1; done; ray stop"
 
 

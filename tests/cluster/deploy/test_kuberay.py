@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
+import sys
 import time
 from importlib import metadata
 from pathlib import Path
@@ -171,21 +175,26 @@ def test_a_folder_needs_a_claim_and_secrets_a_secret() -> None:
 
 
 def test_the_head_waits_for_its_driver_to_drain(tmp_path: Path) -> None:
-    """The rendered hook, run: it asks a process that looks like the driver to stop and waits until it has."""
-    (tmp_path / "ray").write_text("#!/bin/bash\necho stopped\n")
-    (tmp_path / "ray").chmod(0o755)
-    driver = "curate run of-this-test"
-    program = f"trap 'sleep 1; exit 75' USR1; while true; do sleep 0.1; done # {driver}"
-    process = subprocess.Popen(["bash", "-c", program])
+    """The rendered hook, run: it asks what looks like the driver, not its shell, and waits until it is gone."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ray").write_text("#!/bin/bash\necho stopped\n")
+    driver = "import signal, sys, time\nsignal.signal(signal.SIGUSR1, lambda *_: (time.sleep(1), sys.exit(75)))\n"
+    (tmp_path / "bin" / "curate").write_text(f"#!{sys.executable}\n{driver}print('up', flush=True)\ntime.sleep(60)\n")
+    for program in (tmp_path / "bin").iterdir():
+        program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    # as Ray runs an entrypoint: a shell, which would end at once if it were signalled
+    entrypoint = "curate run of-this-test; exit $?"
+    job = subprocess.Popen(["sh", "-c", entrypoint], env=environment, stdout=subprocess.PIPE, start_new_session=True)
     try:
-        time.sleep(0.3)
+        assert job.stdout is not None
+        assert job.stdout.readline() == b"up\n"
         hook = kuberay.drain_driver().replace("urate run", "urate run of-this-test")  # and no other process
         began = time.monotonic()
-        ran = subprocess.run(
-            ["bash", "-c", hook], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, timeout=60
-        )
-        assert process.poll() == 75 or process.wait(timeout=5) == 75
+        ran = subprocess.run(["bash", "-c", hook], env=environment, capture_output=True, text=True, timeout=60)
+        assert job.wait(timeout=5) == 75
         assert time.monotonic() - began >= 1
         assert ran.stdout == "stopped\n"
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job.pid, signal.SIGKILL)
