@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.dask import Scheduler, align_chunks, compute, has_ray, open_array, open_table
+from cluster.memory import measure_peak, reset_peak
 from cluster.session import Session, start
-from curate.errors import Misconfigured, Rejected
+from curate.errors import Misconfigured, Rejected, Unavailable
 from curate.reasons import Reason
 from curate.storage import LocalStore
 
@@ -41,6 +43,16 @@ def read_in_process(start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray
 
 def refuse(start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray[Any, Any]:
     raise Rejected(Reason.SLICE_GAP, "10 mm")
+
+
+def crash(start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def draw(start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """A box of an array that is nowhere whole."""
+    return np.full([b - a for a, b in zip(start, stop, strict=True)], 3, dtype=np.int16)
 
 
 def array(name: str = "whole", **options: Any) -> da.Array:
@@ -129,6 +141,21 @@ def test_an_error_of_ours_in_a_task_is_that_error(session: Session, scheduler: S
     with pytest.raises(Rejected) as caught:
         compute(open_array(refuse, SHAPE, np.int32, (4, 8, 8), name="refused"), scheduler=scheduler)
     assert caught.value.reason is Reason.SLICE_GAP
+
+
+def test_a_task_that_kills_its_worker_ends_the_computation_and_not_the_driver(session: Session) -> None:
+    with pytest.raises(Unavailable, match=r"\(WorkerCrashedError\)"):
+        compute(open_array(crash, (4, 4, 4), np.int32, (4, 4, 4), name="crash"), scheduler="ray")
+
+
+def test_an_array_larger_than_what_may_be_used_is_summed_block_by_block() -> None:
+    """A gigabyte, of which two blocks of eight megabytes and their sums are held at once."""
+    lazy = open_array(draw, (2048, 512, 512), np.int16, (32, 64, 64), name="large", most_bytes=8 << 20)
+    reset_peak()
+    before = measure_peak()
+    (total,) = compute(lazy.sum(dtype=np.int64), scheduler="threads")
+    assert total == 3 * 2048 * 512 * 512
+    assert measure_peak() - before < 300 << 20
 
 
 @pytest.fixture
