@@ -33,7 +33,8 @@ def say(*words):
 def drain(number, frame):
     say("drains")
     sys.exit(75)
-signal.signal(signal.SIGUSR1, drain)
+if not os.environ.get("FAKE_DEAF"):
+    signal.signal(signal.SIGUSR1, drain)
 key = "set" if os.environ.get("CURATE_KEY") else ""
 say(*sys.argv[1:], "key=" + key, "omp=" + os.environ["OMP_NUM_THREADS"])
 open(os.environ["CALLS"] + ".up", "w").close()
@@ -41,7 +42,7 @@ time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
 sys.exit(int(os.environ.get("FAKE_CODE", "0")))
 """
 SCONTROL = """#!/bin/bash
-if [ "$1" = show ]; then echo node1; echo node2; else echo "scontrol $*" >> "$CALLS"; fi
+if [ "$1" = show ]; then for ((n = 1; n <= 20000; n++)); do echo "node$n"; done; else echo "scontrol $*" >> "$CALLS"; fi
 """
 SBATCH = """#!/bin/bash
 echo "sbatch $*" >> "$CALLS"
@@ -162,6 +163,18 @@ def test_a_notice_reaches_curate_and_the_job_goes_on_later(place: Path, script: 
     process = launch(place, script, FAKE_SECONDS="90")
     assert noticed(place, process, notice) == 75
     assert calls(place)[1:] == ["curate drains", "scontrol requeue 41"]
+
+
+def test_a_notice_that_comes_before_curate_can_hear_it_loses_no_job(place: Path) -> None:
+    process = launch(place, "join.sbatch", FAKE_SECONDS="90", FAKE_DEAF="1")
+    assert noticed(place, process, signal.SIGUSR1) == 128 + signal.SIGUSR1
+    assert calls(place)[1:] == ["scontrol requeue 41"]
+
+
+def test_curate_that_is_killed_without_a_notice_is_not_run_again(place: Path) -> None:
+    """Out of memory, for one: it would be so again."""
+    assert run(place, "join.sbatch", FAKE_CODE="137") == 137
+    assert len(calls(place)) == 1
 
 
 def noticed(place: Path, process: subprocess.Popen[bytes], notice: signal.Signals) -> int:
