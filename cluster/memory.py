@@ -8,6 +8,7 @@ import resource
 from pathlib import Path
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+CGROUP_ROOT = Path("/sys/fs/cgroup")
 CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 USABLE = 0.8  # of the machine; the rest is for the system, Ray's own processes and the page cache
 _MEBIBYTE = 1 << 20
@@ -16,10 +17,20 @@ _MEBIBYTE = 1 << 20
 def machine_memory() -> int:
     """Memory of this machine or of the container it is limited to."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in CGROUP_LIMITS:
+    for limit in (*CGROUP_LIMITS, *own_limits(Path("/proc/self/cgroup"), CGROUP_ROOT)):
         with contextlib.suppress(OSError, ValueError):  # absent, or "max"
             physical = min(physical, int(limit.read_text()))
     return physical
+
+
+def own_limits(membership: Path, root: Path) -> list[Path]:
+    """Files with the limits of the control groups (version 2) that this process is in, as Slurm makes them for jobs."""
+    with contextlib.suppress(OSError):
+        for line in membership.read_text().splitlines():
+            if line.startswith("0::/"):
+                group = root / line.removeprefix("0::/")
+                return [folder / "memory.max" for folder in (group, *group.parents) if folder.is_relative_to(root)]
+    return []
 
 
 def usable_memory() -> int:

@@ -68,7 +68,7 @@ def show(folder: Path, task: Task, session: Session, watch: Watch, say: Say) -> 
     with EventLog(workspace.store) as events:
         stages = Watch(watch.console, events)
         began = time.monotonic()
-        balance = run(spec, workspace, RayTasks(workspace.store.url, session, events), stages)
+        balance = run(spec, workspace, RayTasks(workspace.store.url, session, events, flight=stages.flight), stages)
         timed("join", began + sum(stages.seconds.values()))
     say(f"{task}: freezing and verifying release {spec.release.version}")
     began = time.monotonic()

@@ -71,7 +71,9 @@ def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) 
     for items in plan.read_too_large():
         settle_without_work(plan.job, items, Reason.TOO_LARGE, detail, workspace.store.url)
     compacting = Compacting(executor, workspace.store)
-    watch.stream(compacting, plan.job, plan.read_left(), count=plan.left.units, items=plan.left.series)
+    watch.stream(
+        compacting, plan.job, plan.read_left(), count=plan.left.units, items=plan.left.series, cost=plan.left.bytes
+    )
     compact(Ledger(workspace.store, plan.job.stage))
 
 

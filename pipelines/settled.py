@@ -70,7 +70,10 @@ class Settled:
             codes = pa.array([reason.value for reason in again], pa.string())
             return marks.filter(pc.invert(pc.is_in(table["reason"], codes))).combine_chunks()
         best = self.partition(number).items()
-        return pa.array([mark for mark, ending in best if ending.reason not in again], pa.string())
+        return pa.array(
+            [mark for mark, ending in best if not (ending.status is Status.QUARANTINED and ending.reason in again)],
+            pa.string(),
+        )
 
 
 @contextmanager

@@ -75,15 +75,16 @@ def work_share(spec: Spec, workspace: Workspace, executor: Executor, watch: Watc
     """Settle what is left of a share. Raises ``Misconfigured`` as ``read_plan`` does."""
     executor.prepare(warm_kernels)
     plan = read_plan(spec, workspace)
-    units = too_large = items = 0
+    units = too_large = items = cost = 0
     for unit in plan.read_left():
         if share.has(unit):
             units += 1
             too_large += unit.memory > executor.memory
             items += len(unit.items)
+            cost += unit.cost
 
     def fitting() -> Iterator[Unit]:
         return (unit for unit in plan.read_left() if share.has(unit) and unit.memory <= executor.memory)
 
-    watch.stream(executor, plan.job, fitting(), count=units - too_large, items=items)
+    watch.stream(executor, plan.job, fitting(), count=units - too_large, items=items, cost=cost)
     return Worked(units, too_large)

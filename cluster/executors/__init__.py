@@ -10,6 +10,7 @@ from cluster.attempt import UnitReport
 from cluster.drain import Drain
 from cluster.events import EventLog, Silent
 from cluster.executors.inline import Inline
+from cluster.flight import Flight
 from cluster.job import Job
 from cluster.units import Unit
 from curate.errors import Misconfigured
@@ -42,6 +43,7 @@ def open_executor(
     workers: int | None = None,
     events: EventLog | Silent | None = None,
     drain: Drain | None = None,
+    flight: Flight | None = None,
 ) -> Iterator[Executor]:
     """Start an executor by name, "inline", "processes" or "ray", and stop it at the end.
 
@@ -56,18 +58,18 @@ def open_executor(
         if workers not in (None, 1):
             raise Misconfigured("the inline executor has one worker")
         with drain.on_signals():
-            yield Inline(store_url, drain)
+            yield Inline(store_url, drain, flight)
     elif kind == "processes":
         from cluster.executors.processes import start_processes
 
-        with start_processes(store_url, workers, events, drain) as processes, drain.on_signals():
+        with start_processes(store_url, workers, events, drain, flight) as processes, drain.on_signals():
             yield processes
     elif kind == "ray":
         from cluster.executors.ray_tasks import RayTasks  # Ray takes a second to import; inline runs do without
         from cluster.session import start
 
         with start(address, workers) as session, drain.on_signals():
-            yield RayTasks(store_url, session, events, drain)
+            yield RayTasks(store_url, session, events, drain, flight)
     else:
         raise Misconfigured(f"executor: expected 'inline', 'processes' or 'ray', got '{kind}'")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from cluster.attempt import UnitReport, attempt
 from cluster.drain import Drain
+from cluster.flight import Flight
 from cluster.job import Job, forget_opened
 from cluster.memory import usable_memory
 from cluster.units import Unit
@@ -14,11 +15,12 @@ from cluster.units import Unit
 class Inline:
     """The simplest executor; the others must give the same receipts."""
 
-    def __init__(self, store_url: str, drain: Drain | None = None) -> None:
+    def __init__(self, store_url: str, drain: Drain | None = None, flight: Flight | None = None) -> None:
         self.workers = 1
         self.memory = usable_memory()
         self._store_url = store_url
         self._drain = drain or Drain()
+        self._flight = flight or Flight()
 
     def prepare(self, call: Callable[[], None]) -> None:
         call()
@@ -27,6 +29,11 @@ class Inline:
         try:
             for unit in units:
                 self._drain.check()
-                yield attempt(job, unit, self._store_url)
+                self._flight.started(unit)
+                try:
+                    report = attempt(job, unit, self._store_url)
+                finally:
+                    self._flight.ended(unit.id)
+                yield report
         finally:
             forget_opened()

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from cluster.attempt import UnitReport
 from cluster.drain import Drain
+from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.units import Unit
 
@@ -29,19 +30,22 @@ class Transport(Protocol):
         """What came back, after ``seconds`` at the latest: the unit with its report, or with how it was lost."""
 
 
-def settle(transport: Transport, units: Iterable[Unit], isolation: Isolation, drain: Drain) -> Iterator[UnitReport]:
+def settle(
+    transport: Transport, units: Iterable[Unit], isolation: Isolation, drain: Drain, flight: Flight
+) -> Iterator[UnitReport]:
     """Settle every unit. Raises ``Drained`` once somebody asked and what was in flight is back, or the grace is over;
     and what ``isolation`` and the transport raise."""
     waiting: deque[Trial] = deque()
     fresh = (Trial(unit) for unit in units)
     while True:
         if not drain.is_asked:
-            _fill(transport, waiting, fresh)
+            _fill(transport, waiting, fresh, flight)
         if not transport.in_flight or drain.seconds_left == 0:
             drain.check()
             return
         pause = 1.0 if drain.seconds_left is None else min(1.0, drain.seconds_left)
         for trial, result in transport.wait(pause):
+            flight.ended(trial.unit.id)
             if isinstance(result, UnitReport):
                 yield result
                 continue
@@ -51,7 +55,7 @@ def settle(transport: Transport, units: Iterable[Unit], isolation: Isolation, dr
                 yield settled
 
 
-def _fill(transport: Transport, waiting: deque[Trial], fresh: Iterator[Trial]) -> None:
+def _fill(transport: Transport, waiting: deque[Trial], fresh: Iterator[Trial], flight: Flight) -> None:
     while True:
         if not waiting:
             following = next(fresh, None)
@@ -60,4 +64,6 @@ def _fill(transport: Transport, waiting: deque[Trial], fresh: Iterator[Trial]) -
             waiting.append(following)
         if not transport.has_room(waiting[0].unit):
             return
-        transport.submit(waiting.popleft())
+        trial = waiting.popleft()
+        transport.submit(trial)
+        flight.started(trial.unit)

@@ -22,6 +22,7 @@ from cluster.attempt import UnitReport, attempt
 from cluster.drain import SIGNALS, Drain
 from cluster.events import EventLog, Silent
 from cluster.executors.loop import settle
+from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.job import Job, StageBroken
 from cluster.memory import count_memory_kills, usable_memory
@@ -47,6 +48,7 @@ class Processes:
         logs: Path,
         events: EventLog | Silent | None = None,
         drain: Drain | None = None,
+        flight: Flight | None = None,
     ) -> None:
         self.workers = workers
         self.memory = usable_memory()
@@ -54,6 +56,7 @@ class Processes:
         self._logs = logs
         self._events = events or Silent()
         self._drain = drain or Drain()
+        self._flight = flight or Flight()
         self._hands = [_Hand(self._store_url, logs) for _ in range(workers)]
 
     def prepare(self, call: Callable[[], None]) -> None:
@@ -64,7 +67,7 @@ class Processes:
         isolation = Isolation(job, self._store_url, self.memory, self._events, lambda unit: read_tail(self._logs, unit))
         pool = _Pool(job, self._hands, self.memory, self._logs)
         try:
-            yield from settle(pool, map(self._check, units), isolation, self._drain)
+            yield from settle(pool, map(self._check, units), isolation, self._drain, self._flight)
         finally:
             pool.give_up()
 
@@ -81,13 +84,19 @@ class Processes:
 
 @contextlib.contextmanager
 def start_processes(
-    store_url: str, workers: int | None, events: EventLog | Silent | None = None, drain: Drain | None = None
+    store_url: str,
+    workers: int | None,
+    events: EventLog | Silent | None = None,
+    drain: Drain | None = None,
+    flight: Flight | None = None,
 ) -> Iterator[Processes]:
     """Start the processes, by default one a CPU, and end them at the end. Raises ``Misconfigured`` for fewer than 1."""
     if workers is not None and workers < 1:
         raise Misconfigured("workers: expected 1 or more")
     with scratch_folder("curate-processes-") as folder:
-        started = Processes(store_url, workers or len(os.sched_getaffinity(0)), folder / "recorders", events, drain)
+        started = Processes(
+            store_url, workers or len(os.sched_getaffinity(0)), folder / "recorders", events, drain, flight
+        )
         try:
             yield started
         finally:

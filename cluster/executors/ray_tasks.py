@@ -16,6 +16,7 @@ from cluster.attempt import UnitReport, attempt
 from cluster.drain import Drain
 from cluster.events import EventLog, Silent
 from cluster.executors.loop import settle
+from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.job import Job, StageBroken
 from cluster.recorder import GRACE_SECONDS, Recorder, Tail, default_folder, read_tail, reap
@@ -41,6 +42,7 @@ class RayTasks:
         session: Session,
         events: EventLog | Silent | None = None,
         drain: Drain | None = None,
+        flight: Flight | None = None,
         *,
         silence_seconds: float = SILENCE_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
@@ -51,6 +53,7 @@ class RayTasks:
         self._store_url = open_store(store_url).url  # absolute: workers have folders of their own
         self._events = events or Silent()
         self._drain = drain or Drain()
+        self._flight = flight or Flight()
         self._silence_seconds = silence_seconds
         self._grace_seconds = grace_seconds
 
@@ -66,7 +69,7 @@ class RayTasks:
         isolation = Isolation(job, self._store_url, self.memory, self._events, nodes.recall)
         # Left early, nothing is cancelled: the end of the session kills what still runs; if the session goes on, what
         # was submitted, a window at most, is settled unseen.
-        return settle(tasks, map(self._check, units), isolation, self._drain)
+        return settle(tasks, map(self._check, units), isolation, self._drain, self._flight)
 
     def _check(self, unit: Unit) -> Unit:
         if unit.memory > self.memory:  # Ray would wait for such a machine for ever

@@ -122,12 +122,6 @@ class LocalStore:
             return self.path(key).stat().st_mtime
         except FileNotFoundError:
             raise FileNotFoundError(key) from None
-
-    def modified(self, key: str) -> float:
-        try:
-            return self.path(key).stat().st_mtime
-        except FileNotFoundError:
-            raise FileNotFoundError(key) from None
         except OSError as error:
             raise unavailable("look at", error) from None
 

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import deid, demo, gc, inspect, phantoms, plan, release, run, scan, show, spec, train, work
+from pipelines.cli import (
+    deid,
+    demo,
+    deploy,
+    gc,
+    inspect,
+    phantoms,
+    plan,
+    release,
+    run,
+    scan,
+    show,
+    spec,
+    stats,
+    train,
+    work,
+)
 from pipelines.cli.exits import Verbs
 
 app = typer.Typer(
@@ -27,11 +43,13 @@ lists ready ones), then
     curate work    spec.toml      one share of it, for the jobs of an array
     curate status  STORE          what happened; `failures` and `why` tell more
     curate gc      STORE|SPEC     what crashed attempts and earlier parameters left behind
+    curate stats   STORE          intensities of each site, over all volumes
     curate show    VOLUME|SERIES  a picture of three planes with labels drawn
     curate release spec.toml      freeze a version for others
     curate verify  RELEASE        prove that it is whole and leaks nothing
     curate train   spec.toml      the baseline on two workers
     curate deid    ...            what de-identification does (`explain`), what it meets (`values`), proof (`verify`)
+    curate deploy  ...            files for Kubernetes, Slurm or Ray's launcher (`render`)
 
 **A bucket instead of a folder:** `store = "s3://bucket/prefix"` (`gs://`, `az://`), with credentials, region and
 endpoint in the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, ...). What
@@ -51,6 +69,7 @@ app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
 app.command("why")(inspect.why)
 app.command("gc")(gc.gc)
+app.command("stats")(stats.stats)
 app.command("release")(release.release)
 app.command("verify")(release.verify)
 app.command("train")(train.train)
@@ -59,3 +78,4 @@ app.command("phantoms")(phantoms.phantoms)
 app.command("scan")(scan.scan)
 app.command("show")(show.show)
 app.add_typer(deid.deid)
+app.add_typer(deploy.deploy)

@@ -10,6 +10,8 @@ from pathlib import Path
 from cluster.drain import Drain
 from cluster.events import EventLog
 from cluster.executors import Executor, open_executor
+from cluster.flight import Flight
+from cluster.metrics import Metrics
 from pipelines.cli.console import notes
 from pipelines.spec import Spec, read_spec
 from pipelines.watch import Watch
@@ -40,8 +42,9 @@ def starting(spec: Spec, executor: str | None, address: str | None, workers: int
     workspace = open_workspace(spec)
     prove_zones(workspace)
     kind = executor or spec.runtime.executor
+    flight = Flight()
     with (
-        EventLog(workspace.store) as events,
+        EventLog(workspace.store, observers=(Metrics(flight).observe,)) as events,
         open_executor(
             kind,
             workspace.store.url,
@@ -49,6 +52,7 @@ def starting(spec: Spec, executor: str | None, address: str | None, workers: int
             workers=workers or (None if kind == "inline" else spec.runtime.workers),
             events=events,
             drain=Drain(spec.runtime.grace_seconds),
+            flight=flight,
         ) as opened,
     ):
-        yield Work(spec, workspace, opened, Watch(notes, events))
+        yield Work(spec, workspace, opened, Watch(notes, events, flight=flight))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cluster.memory
-from cluster.memory import lanes_for, machine_memory, measure_peak, reset_peak, usable_memory
+from cluster.memory import lanes_for, machine_memory, measure_peak, own_limits, reset_peak, usable_memory
 
 GIB = 1 << 30
 
@@ -66,3 +66,12 @@ def test_the_peak_of_one_unit_is_not_charged_to_the_next() -> None:
     del block
     reset_peak()
     assert measure_peak() < high - (50 << 20)
+
+
+def test_limits_are_looked_for_in_every_group_up_to_the_root(tmp_path: Path) -> None:
+    membership = tmp_path / "cgroup"
+    membership.write_text("1:memory:/old\n0::/slurm/job_7/step_0\n")
+    found = own_limits(membership, tmp_path / "fs")
+    parts = ("slurm/job_7/step_0", "slurm/job_7", "slurm", "")
+    assert found == [tmp_path / "fs" / part / "memory.max" for part in parts]
+    assert own_limits(tmp_path / "none", tmp_path / "fs") == []

@@ -45,8 +45,27 @@ def test_a_stage_is_run_timed_and_told(tmp_path: Path) -> None:
     assert "stage: 3/3" in lines.getvalue()
     assert list(watch.seconds) == ["stage"]
     told = [json.loads(line) for key in store.list("events") for line in store.get(key).splitlines()]
-    assert [one["event"] for one in told] == ["stage_started", *["unit_settled"] * 3, "stage_ended"]
+    kinds = ["run_started", "stage_started", *["unit_settled"] * 3, "stage_ended", "run_ended"]
+    assert [one["event"] for one in told] == kinds
     assert {one["bytes_in"] for one in told if one["event"] == "unit_settled"} == {10}
+    assert (told[1]["units"], told[1]["items"], told[-2]["done"], told[-2]["bytes_in"]) == (3, 3, 3, 30)
+
+
+def test_who_looks_sees_what_the_executor_has_out(tmp_path: Path) -> None:
+    watch = Watch(Console(quiet=True))
+    out: list[int] = []
+
+    class Told(Inline):
+        def run(self, job: Job, units: Sequence[Unit]) -> Iterator[UnitReport]:  # type: ignore[override]
+            for report in super().run(job, units):
+                out.append(watch.flight.units)
+                yield report
+
+    started: list[str] = []
+    watch.flight.started = lambda unit: started.append(unit.id)  # type: ignore[method-assign]
+    watch.run(Told(str(tmp_path), watch.flight), Job("stage", 1, open_nothing), units(2))
+    assert started == [unit.id for unit in units(2)]
+    assert out == [0, 0]
 
 
 def test_nothing_to_do_is_done_in_silence(tmp_path: Path) -> None:
