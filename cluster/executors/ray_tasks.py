@@ -87,12 +87,12 @@ class _Tasks:
         self._window = window
         self._ray = ray
         self._job = job
-        self._job_ref = ray.put(job)  # once, not with every task
-        self._store_url = store_url
         self._nodes = nodes
         self._silence_seconds = silence_seconds
         self._heard = time.monotonic()
-        self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RECYCLE_UNITS)(_attempt)
+        self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RECYCLE_UNITS)(
+            _attempt_of(job, store_url, nodes.logs)
+        )
         self._lanes: dict[int, Any] = {}
 
     @property
@@ -106,7 +106,7 @@ class _Tasks:
         lane = trial.unit.memory
         if lane not in self._lanes:
             self._lanes[lane] = self._task.options(memory=lane, name=f"curate {self._job.stage}")
-        reference = self._lanes[lane].remote(self._job_ref, trial.unit, self._store_url, self._nodes.logs)
+        reference = self._lanes[lane].remote(trial.unit)
         self._pending[reference] = trial
         self._window.enter(trial.unit)
 
@@ -181,6 +181,11 @@ class _Nodes:
 
 
 _recorders: dict[str | None, Recorder] = {}
+
+
+def _attempt_of(job: Job, store_url: str, logs: str | None) -> Callable[[Unit], UnitReport | CurateError]:
+    """What a task calls. It travels once a worker with all that is the same for every unit."""
+    return lambda unit: _attempt(job, unit, store_url, logs)
 
 
 def _attempt(job: Job, unit: Unit, store_url: str, logs: str | None) -> UnitReport | CurateError:

@@ -19,6 +19,7 @@ from curate.compiled import compiled, warms_up
 from curate.geometry.lanes import LANES, add_lanes
 
 _AHEAD = 4  # rows that are summed in one go
+_STRIP = 16  # rows
 
 Array = NDArray[Any]
 
@@ -144,14 +145,22 @@ def _store(values: Array, shift: Any, placing: Placing, start: int, output: Arra
 
 @compiled
 def _output(
-    planes: Array, start: int, weights: Array, shift: Any, placing: Placing, origin: int, mixed: Array, output: Array
+    planes: Array,
+    height: int,
+    start: int,
+    weights: Array,
+    shift: Any,
+    placing: Placing,
+    origin: int,
+    mixed: Array,
+    output: Array,
 ) -> None:
-    """The rows of one output slice out of the planes that it is made of, slice s being in ``planes[s % taps]``."""
+    """``height`` rows of an output slice out of the planes that it is made of: slice s is in ``planes[s % taps]``."""
     taps, strip, columns = planes.shape
     flat = planes.reshape(taps * strip, columns)
     at = np.empty(taps, np.int64)
     count, is_kept = placing.columns, taps == 1 and weights[0] == 1
-    for j in range(strip):
+    for j in range(height):
         values = flat[j]
         if not is_kept:
             for n in range(taps):
@@ -216,8 +225,8 @@ def new_planes(how: InPlane, along: Along, width: int) -> tuple[Array, Array]:
     """Memory that ``weigh`` keeps between calls for slices of ``width`` columns: planes, and the slice in each."""
     taps = along.weights.shape[1]
     columns = width if how.i_table.shape[2] == 0 else how.i_start.shape[1] * LANES
-    # made of one slice: row by row, since a plane leaves the nearest caches
-    strip = 1 if taps == 1 else how.j_start.shape[1]
+    # made of one slice: a few rows at a time, since a plane leaves the nearest caches
+    strip = _STRIP if taps == 1 else how.j_start.shape[1]
     return np.empty((taps, strip, columns), along.weights.dtype), np.full(taps, -1, np.int64)
 
 
@@ -252,6 +261,7 @@ def weigh(
         origin = placing.origin + k * placing.step_k
         ready: Any = np.int64(0)  # a plain 0 has a type of its own, and everything below would be compiled twice
         for top in range(0, j_count, strip):
+            rows_here = min(strip, j_count - top)
             for s in range(start, start + taps):
                 if taps > 1:
                     if held[s % taps] == s:
@@ -259,10 +269,9 @@ def weigh(
                     held[s % taps] = s
                     ready = np.int64(0)
                 base = s % depth * height
-                ready = _plane(rows, base, s, how, top, ready, at, ring, line, planes[s % taps])
-            _output(
-                planes, start, along.weights[k], along.shift[k], placing, origin + top * placing.step_j, mixed, output
-            )
+                ready = _plane(rows, base, s, how, top, ready, at, ring, line, planes[s % taps, :rows_here])
+            place = origin + top * placing.step_j
+            _output(planes, rows_here, start, along.weights[k], along.shift[k], placing, place, mixed, output)
 
 
 @compiled
