@@ -24,22 +24,21 @@ from curate.compiled import warm_up
 from curate.deid import FileAudit, Identifier, deidentify_bytes
 from curate.deid.leaks import LeakScanner
 from curate.deid.records.audit_chain import audit_row
-from curate.dicom import Limits, SourceReader, Volume, read_header
+from curate.dicom import Limits, SourceReader, Volume
 from curate.dicom.frames import DecodedSlice
 from curate.dicom.normalised import Normalisation, read_normalised
 from curate.dicom.pixels import Damaged, decode_instance
 from curate.dicom.series import Row, SortedSeries
-from curate.dicom.stacks import Stack, even_grid, tilt_degrees
 from curate.errors import Misconfigured, Quarantined, Rejected
 from curate.geometry import resample_onto
 from curate.identity import Json, digest_json, fingerprint
 from curate.labels.mask_checks import find_fault
 from curate.labels.masks import CERVICAL_MASK_NAMES, mask_objects, read_mask
 from curate.manifests import sort_rows, table_bytes
-from curate.manifests.schemas import FILE_AUDIT, SLICES
+from curate.manifests.schemas import FILE_AUDIT
 from curate.reasons import Reason
 from curate.release.description import CODE_VERSION
-from curate.volumes import WrittenVolume, verify_volume, write_volume
+from curate.volumes import verify_volume, write_volume
 from pipelines.catalogue import file_bytes, file_ref
 from pipelines.grouping import INSTANCES_TABLE, SOURCES_TABLE, digest_rows, sort_series
 from pipelines.known import IDENTIFIERS, identifiers_bytes
@@ -47,6 +46,7 @@ from pipelines.made_for import OVERTAKEN
 from pipelines.masks import masks_by_study, stamps_by_study
 from pipelines.partitions import read_rows_of
 from pipelines.publishing import publish, publish_all, refuse_leaks
+from pipelines.records import describe_equipment, describe_series, mask_faults, slice_axis, slice_rows, volume_record
 from pipelines.spec import Spec
 from pipelines.workspace import Workspace, describe_workspace, restore_workspace, volume_parameters
 
@@ -262,18 +262,11 @@ class Builder:
             "slices": outputs[-2].key,
             "audit": outputs[-1].key,
             "equipment": describe_equipment(material.files[min(material.files)]),
-            "mask_faults": _faults(volumes),
+            "mask_faults": mask_faults(one.mask_fault for one in volumes),
             "deidentification": dict(sorted(sum(map(Counter, material.actions.values()), Counter[str]()).items())),
-            **_describe(found),
+            **describe_series(found),
         }
         return Done(tuple(outputs), record)
-
-
-def describe_equipment(clean: bytes) -> dict[str, Json]:
-    """What the manifest says of scanner and patient, read from a file that is de-identified already."""
-    header = read_header(clean, len(clean))
-    names = ("manufacturer", "manufacturer_model_name", "patient_sex")
-    return {name: None if header[name] is None else str(header[name]) for name in names}
 
 
 def mask_on(volume: Volume, path: Path | None) -> tuple[dict[str, NDArray[np.uint8]], Rejected | None]:
@@ -288,76 +281,3 @@ def mask_on(volume: Volume, path: Path | None) -> tuple[dict[str, NDArray[np.uin
     if fault is not None:
         return {}, Rejected(Reason.MASK_MISPLACED, fault)
     return {MASK: resample_onto(mask, mask_grid, volume.grid)}, None
-
-
-def _faults(volumes: Sequence[Normalised]) -> list[Json]:
-    """(reason, detail) of masks that are not used, each once."""
-    faults = {(one.mask_fault.reason.value, one.mask_fault.detail) for one in volumes if one.mask_fault is not None}
-    return [list(fault) for fault in sorted(faults)]
-
-
-def slice_axis(volume: Volume) -> int:
-    """The axis of the final array that runs along the acquired slices."""
-    return int(np.argmax(np.abs(volume.stack.placement.normal @ volume.grid.directions)))
-
-
-def slice_rows(stacks: Sequence[Stack], files: Mapping[str, Output], series_key: str) -> pa.Table:
-    """SLICES of one series; ``files``: what was written, by instance key."""
-    rows = [
-        {
-            "series_key": series_key,
-            "stack": stack.index,
-            "position_in_stack": position,
-            "instance_key": piece.key,
-            "frame": piece.frame,
-            "instance_number": piece.instance_number,
-            "dicom": files[piece.key].key,
-            "dicom_sha256": files[piece.key].sha256,
-            "image_position_mm": list(piece.position_mm),
-        }
-        for stack in stacks
-        for position, piece in enumerate(stack.slices)
-    ]
-    return pa.Table.from_pylist(rows, schema=SLICES)
-
-
-def volume_record(volume: Volume, written: WrittenVolume, uri: str) -> dict[str, Json]:
-    """The VOLUMES columns that the build knows; keys, type and split are joined later."""
-    stack, grid, statistics = volume.stack, volume.grid, written.statistics
-    gaps = stack.placement.gaps_mm
-    return {
-        "stack": stack.index,
-        "modality": volume.modality,
-        "uri": uri,
-        "objects": [entry.key for entry in written.objects],
-        "size_bytes": written.size,
-        "sha256": written.sha256,
-        "shape": list(grid.shape),
-        "dtype": written.dtype,
-        "units": volume.units,
-        "spacing_mm": list(grid.spacing_mm),
-        "affine": grid.affine.ravel().tolist(),
-        "axis_codes": grid.axis_codes,
-        "slice_axis": slice_axis(volume),
-        "source_shape": list(stack.placement.shape),
-        "source_affine": even_grid(stack.placement).affine.ravel().tolist(),
-        "gap_min_mm": float(gaps.min()),
-        "gap_max_mm": float(gaps.max()),
-        "missing_slices": sum(count for _, count in stack.missing),
-        "tilt_deg": tilt_degrees(stack.placement),
-        "intensity_min": statistics.minimum,
-        "intensity_max": statistics.maximum,
-        "intensity_mean": statistics.mean,
-        "intensity_p01": statistics.p01,
-        "intensity_p99": statistics.p99,
-        "flags": sorted((*volume.flags, *stack.flags)),
-        "detail": stack.detail,
-    }
-
-
-def _describe(found: SortedSeries) -> dict[str, Json]:
-    """SERIES columns that are known once every pixel was read: what is in the volumes, and why the rest is not."""
-    apart = Counter(one.reason.value for one in found.instances if one.reason is not None)
-    notes = [f"{count} {reason}" for reason, count in sorted(apart.items())]
-    used = len(found.instances) - apart.total()
-    return {"instances_used": used, "detail": "; ".join([*notes, found.detail] if found.detail else notes)}
