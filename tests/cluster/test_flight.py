@@ -61,7 +61,7 @@ def test_inline_has_one_unit_out_at_a_time(tmp_path: Path) -> None:
             super().ended(unit_id)
 
     flight = Watched()
-    reports = list(Inline(str(tmp_path), flight).run(make_job(tmp_path), [unit("ok:1"), unit("ok:2")]))
+    reports = list(Inline(str(tmp_path), flight=flight).run(make_job(tmp_path), [unit("ok:1"), unit("ok:2")]))
     assert len(reports) == 2
     assert (seen, flight.units) == ([1, 1], 0)
 

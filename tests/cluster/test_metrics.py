@@ -60,14 +60,14 @@ def test_prometheus_scrapes_what_happened(tmp_path: Path) -> None:
         events.write("stage_started", stage="volumes", units=2)
         events.write("unit_settled", **SETTLED)
         events.write("unit_settled", **SETTLED)
-        events.write("unit_lost", stage="volumes", unit="u", error="OutOfMemoryError")
+        events.write("unit_lost", stage="volumes", unit="u", loss="out_of_memory")
         found = scrape(time.monotonic() + 90)
     assert found["ray_curate_items_total{outcome=done,stage=volumes}"] == 6
     assert found["ray_curate_items_total{outcome=rejected,stage=volumes}"] == 2
     assert "ray_curate_items_total{outcome=quarantined,stage=volumes}" not in found
     assert found["ray_curate_bytes_in_total{stage=volumes}"] == 2000
     assert found["ray_curate_bytes_out_total{stage=volumes}"] == 1400
-    assert found["ray_curate_units_lost_total{kind=OutOfMemoryError,stage=volumes}"] == 1
+    assert found["ray_curate_units_lost_total{kind=out_of_memory,stage=volumes}"] == 1
     assert found["ray_curate_units_in_flight{stage=volumes}"] == 1
     assert found["ray_curate_unit_seconds_count{stage=volumes}"] == 2
     assert found["ray_curate_unit_seconds_bucket{le=1.0,stage=volumes}"] == 0

@@ -54,7 +54,7 @@ def test_a_receipt_whose_answer_was_lost_stands_once_and_counts(proxy: FaultProx
 def test_a_better_receipt_whose_answer_was_lost_lies_once_beside_the_first(proxy: FaultProxy, place: str) -> None:
     ledger = Ledger(open_store(place), "work")
     assert ledger.publish(replace(RECEIPT, outcomes=(FAILED,)))
-    proxy.script([None, None, None, Fault.LOST_ANSWER])  # after the refusal, the question and the reading of the first
+    proxy.script([Fault.LOST_ANSWER])
     assert not ledger.publish(RECEIPT)
     assert proxy.struck[Fault.LOST_ANSWER] == 1
     assert sorted(receipt.outcomes[0].status for receipt in ledger.receipts()) == [Status.DONE, Status.QUARANTINED]

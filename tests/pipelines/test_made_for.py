@@ -106,8 +106,8 @@ def test_a_join_refuses_the_catalogue_of_another_spec(cervical: Curated, tmp_pat
     spec = read_spec(other_spec(own.folder))
 
     class Marking(Watch):
-        def run(self, executor, job, units) -> None:  # type: ignore[no-untyped-def]
-            super().run(executor, job, units)
+        def stream(self, executor, job, units, **sizes) -> None:  # type: ignore[no-untyped-def]
+            super().stream(executor, job, units, **sizes)
             if job.stage == "volumes":
                 mark_catalogue(spec, open_workspace(spec))
 

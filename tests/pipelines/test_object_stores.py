@@ -122,7 +122,9 @@ def test_questions_are_answered_from_the_bucket(
 ) -> None:
     store = moved.curated.workspace.store
     app(["status", STORE], standalone_mode=False)
-    assert "volumes:" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "volumes" in said
+    assert "finished: every series has its outcome" in said
     app(["failures", f"{STORE}/"], standalone_mode=False)
     said = capsys.readouterr().out
     failed = re.search(r"site-.\W+([\d.]+|\w+)\W+rejected", said)

@@ -63,7 +63,7 @@ def test_who_looks_sees_what_the_executor_has_out(tmp_path: Path) -> None:
 
     started: list[str] = []
     watch.flight.started = lambda unit: started.append(unit.id)  # type: ignore[method-assign]
-    watch.run(Told(str(tmp_path), watch.flight), Job("stage", 1, open_nothing), units(2))
+    watch.run(Told(str(tmp_path), flight=watch.flight), Job("stage", 1, open_nothing), units(2))
     assert started == [unit.id for unit in units(2)]
     assert out == [0, 0]
 
@@ -110,7 +110,7 @@ def test_units_may_be_made_while_they_are_settled(tmp_path: Path) -> None:
             yield unit
 
     watch = Watch(Console(file=lines))
-    watch.stream(Inline(str(tmp_path)), Job("stage", 1, open_nothing), stream(), count=3, items=3)
+    watch.stream(Inline(str(tmp_path)), Job("stage", 1, open_nothing), stream(), count=3, items=3, cost=30)
     assert "stage: 3/3" in lines.getvalue()
     assert made == [unit.id for unit in units(3)]
     assert settled == [0, 1, 2]

@@ -67,7 +67,7 @@ def test_an_inline_run_never_imports_ray(tmp_path: Path) -> None:
 
 def test_an_unknown_executor_is_refused_by_name(tmp_path: Path) -> None:
     with (
-        pytest.raises(Misconfigured, match="expected 'inline' or 'ray', got 'dask'"),
+        pytest.raises(Misconfigured, match="expected 'inline', 'processes' or 'ray', got 'dask'"),
         open_executor("dask", str(tmp_path)),
     ):
         pass
@@ -75,5 +75,5 @@ def test_an_unknown_executor_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", [{"workers": 4}, {"address": "auto"}])
 def test_inline_refuses_what_it_cannot_give(tmp_path: Path, asked: dict[str, object]) -> None:
-    with pytest.raises(Misconfigured, match="one worker"), open_executor("inline", str(tmp_path), **asked):  # type: ignore[arg-type]
+    with pytest.raises(Misconfigured, match=r"one worker|no address"), open_executor("inline", str(tmp_path), **asked):  # type: ignore[arg-type]
         pass

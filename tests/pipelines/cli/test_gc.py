@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from curate.errors import Unavailable
 from curate.reasons import Reason
 from curate.storage import LocalStore
 from pipelines.garbage import sweep
+from pipelines.packing import PLAN_TABLE
 from pipelines.state import series_state
 from tests.support.copies import copy_all, forget, quarantine, run_again
 from tests.support.curated import Curated, curate, digests
@@ -163,7 +165,8 @@ def test_a_sweep_stops_when_another_plan_was_made(own: Curated) -> None:
 
     class Planned(LocalStore):
         def modified(self, key: str) -> float:
-            self.put("catalogue/plan.parquet", b"another")
+            index = json.loads(self.get(f"{PLAN_TABLE}/index.json"))
+            self.put(f"{PLAN_TABLE}/index.json", json.dumps(index | {"digest": "another"}).encode())
             return super().modified(key)
 
     store = Planned(own.spec.store)

@@ -49,7 +49,7 @@ def test_status_in_the_midst_of_a_run_says_what_is_left(command: Command, own: C
 
 
 def test_status_while_headers_are_read(command: Command, own: Curated) -> None:
-    (own.spec.store / "catalogue/series.parquet").unlink()
+    (own.spec.store / "catalogue/series/index.json").unlink()
     code, text = command("status", own.spec.store)
     assert code == 0
     assert "headers are being read" in text
@@ -119,7 +119,7 @@ def test_failures_as_csv_are_all_of_them(command: Command, own: Curated, tmp_pat
 
 
 def test_failures_before_grouping_are_those_of_the_scan(command: Command, own: Curated) -> None:
-    (own.spec.store / "catalogue/series.parquet").unlink()
+    (own.spec.store / "catalogue/series/index.json").unlink()
     assert "nothing failed so far" in command("failures", own.spec.store)[1]
     bad = ItemOutcome("site-b.0.000000", "x" * 64, Status.QUARANTINED, Reason.WORKER_CRASHED, "out of memory, 3 times")
     Ledger(own.workspace.store, "catalogue").publish(Receipt("catalogue", 2, "u", "p", (bad,)))
@@ -151,7 +151,7 @@ def test_why_of_a_series_that_was_not_tried_yet(command: Command, own: Curated) 
 
 
 def test_why_of_a_part_of_an_archive_whose_headers_could_not_be_read(command: Command, own: Curated) -> None:
-    (own.spec.store / "catalogue/series.parquet").unlink()
+    (own.spec.store / "catalogue/series/index.json").unlink()
     bad = ItemOutcome("site-b.0.000000", "x" * 64, Status.QUARANTINED, Reason.WORKER_CRASHED, "out of memory, 3 times")
     Ledger(own.workspace.store, "catalogue").publish(Receipt("catalogue", 2, "u", "p", (bad,)))
     own.workspace.store.put_new("logs/catalogue/u.txt", b"the last word\n")
