@@ -35,7 +35,7 @@ from pipelines.workspace import Workspace, describe_workspace, restore_workspace
 STAGE = "catalogue"
 VERSION = 2
 HEADER_COST = 32 * 2**10  # bytes read of a file for its header, to measure work
-PROCESS_MEMORY = 320 * 2**20  # of a worker with its libraries, before it reads anything
+PROCESS_MEMORY = 416 * 2**20  # of a worker with its libraries, before it reads anything
 
 _PLACE = [
     ("site", pa.string()),

@@ -25,7 +25,7 @@ from pipelines.grouping import SERIES_TABLE
 from pipelines.partitions import Index, PartitionWriter, find_index, read_part
 from pipelines.spec import Runtime
 
-VERSION = 1  # raised when the rows would be others
+VERSION = 2  # raised when the rows would be others
 PLAN_TABLE = "catalogue/plan"
 LEAST_UNITS = 16  # of a plan that has as many items
 PLAN = pa.schema(

@@ -32,7 +32,7 @@ from pipelines.partitions import Index, partition_of, read_index, read_part, rea
 from pipelines.spec import Runtime
 
 MIB = 2**20
-LANES = (512 * MIB, 1024 * MIB)
+LANES = (640 * MIB, 1024 * MIB)
 RUNTIME = Runtime(unit_megabytes=4)
 
 
@@ -119,7 +119,7 @@ def test_of_a_unit_that_has_lost_items_the_rest_is_a_unit_of_its_own() -> None:
 
 
 def test_what_no_lane_holds_is_in_the_plan_and_in_no_unit() -> None:
-    rows = plan_rows(series(20), packing(lanes=(512 * MIB,)), partitions=1)
+    rows = plan_rows(series(20), packing(lanes=(640 * MIB,)), partitions=1)
     alone = [row for row in rows.to_pylist() if row["unit"] is None]
     assert [row["series_key"] for row in alone] == [f"series-{n:04d}" for n in range(0, 20, 4)]
     assert {row["lane_bytes"] for row in alone} == {None}

@@ -48,12 +48,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--studies", type=int, default=20)
     parser.add_argument("--matrix", type=int, default=256)
+    parser.add_argument("--kinds", nargs="+", default=["processes", "ray"], choices=["processes", "ray"])
     options = parser.parse_args()
     warm_up()
     with tempfile.TemporaryDirectory() as name:
         archive = Path(name, "phantoms")
         make_phantoms(archive, task="lumbar", sites=2, studies=options.studies, seed=3, matrix=options.matrix)
-        for kind in ("processes", "ray"):
+        for kind in options.kinds:
             best = {1: math.inf, 2: math.inf}
             for _ in range(options.rounds):
                 for workers in best:
