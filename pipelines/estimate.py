@@ -144,9 +144,9 @@ def _earlier_output(plan: Plan) -> Rate | None:
 def _earlier_peak(plan: Plan) -> Rate | None:
     """The largest peak of a unit of the plan for a byte of its estimate, from receipts."""
     peaks: dict[str, int] = {}
-    for receipt in Ledger(plan.store, plan.job.stage).receipts():
-        peaks[receipt.unit_id] = receipt.peak_memory_bytes
-        if len(peaks) == ENOUGH:
+    for rows in Ledger(plan.store, plan.job.stage).rows(["unit", "peak"]):
+        peaks |= dict(zip(rows["unit"].to_pylist(), rows["peak"].to_pylist(), strict=True))
+        if len(peaks) >= ENOUGH:
             break
     found = [
         peaks[unit.id] / max(item.memory for item in unit.items)

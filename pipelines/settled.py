@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.ledger import AGAIN, Account, Ledger, make_account
+from cluster.ledger.best import best_outcomes, tried_again
 from cluster.outcomes import Status
 from cluster.scratch import scratch_folder
 from cluster.units import Unit
@@ -53,27 +54,17 @@ class Settled:
 
     def partition(self, number: int) -> dict[str, Ending]:
         """The outcome that counts of every item of a partition that was ever settled, by fingerprint."""
-        best: dict[str, Ending] = {}
-        table = self._rows.partition(number)
-        for mark, status, reason, size in zip(*(table[name].to_pylist() for name in _OUTCOMES.names), strict=True):
-            ending = Ending(Status(status), None if reason is None else REASONS[reason], size)
-            known = best.get(mark)
-            if known is None or _order(ending) < _order(known):
-                best[mark] = ending
-        return best
+        table = best_outcomes(self._rows.partition(number))
+        columns = (table[name].to_pylist() for name in _OUTCOMES.names)
+        return {
+            mark: Ending(Status(status), None if reason is None else REASONS[reason], size)
+            for mark, status, reason, size in zip(*columns, strict=True)
+        }
 
-    def marks(self, number: int, again: Collection[Reason] = AGAIN) -> pa.Array:
-        """Fingerprints of a partition's items that need not be tried: all but those whose reason is in ``again``."""
-        table = self._rows.partition(number)
-        marks = table["fingerprint"]
-        if pc.count_distinct(marks).as_py() == len(marks):  # as a rule; else it matters which outcome counts
-            codes = pa.array([reason.value for reason in again], pa.string())
-            return marks.filter(pc.invert(pc.is_in(table["reason"], codes))).combine_chunks()
-        best = self.partition(number).items()
-        return pa.array(
-            [mark for mark, ending in best if not (ending.status is Status.QUARANTINED and ending.reason in again)],
-            pa.string(),
-        )
+    def marks(self, number: int, again: Collection[Reason] = AGAIN) -> pa.ChunkedArray:
+        """Fingerprints of a partition's items that need not be tried: all but those quarantined for ``again``."""
+        table = best_outcomes(self._rows.partition(number))
+        return table.filter(pc.invert(tried_again(table, again)))["fingerprint"]
 
 
 @contextmanager
@@ -126,7 +117,3 @@ def _rows_left(store: Store, partitions: int, settled: Settled, selection: Selec
         if selection.only:
             rows = rows.filter(pa.array(map(selection.wants, rows["series_key"].to_pylist()), pa.bool_()))
         yield rows
-
-
-def _order(ending: Ending) -> tuple[int, str]:
-    return ending.status.rank, ending.reason.value if ending.reason else ""

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cluster.executors import Executor
+from cluster.job import Job
 from cluster.units import Unit
 from curate.errors import Misconfigured
-from pipelines.grouping import SERIES_TABLE
 from pipelines.kernels import warm_kernels
 from pipelines.made_for import is_made_for
 from pipelines.masks import list_masks
 from pipelines.packing import PLAN_TABLE
 from pipelines.partitions import read_index
-from pipelines.plan import Plan
-from pipelines.settled import count_left
+from pipelines.settled import units_left
 from pipelines.spec import Spec
 from pipelines.volumes import volumes_job
 from pipelines.watch import Watch
@@ -54,37 +53,35 @@ class Worked:
     too_large_here: int
 
 
-def read_plan(spec: Spec, workspace: Workspace) -> Plan:
-    """The plan that lies in the store; no archive is looked at.
+def read_plan(spec: Spec, workspace: Workspace) -> tuple[Job, int]:
+    """The job of the plan that lies in the store, and in how many partitions it lies; no archive is looked at.
 
     Raises ``Misconfigured`` when there is none of this spec: ``curate plan`` makes it.
     """
-    store = workspace.store
     try:
-        series, index = read_index(store, SERIES_TABLE), read_index(store, PLAN_TABLE)
+        partitions = read_index(workspace.store, PLAN_TABLE).partitions
     except FileNotFoundError:
         raise Misconfigured("there is no plan yet: `curate plan` this spec first") from None
     if not is_made_for(spec, workspace):
         raise Misconfigured("the plan of this store is of another spec: `curate plan` this one first")
     masks_key, _ = list_masks(spec, workspace)
-    job = volumes_job(spec, workspace, masks_key, series.partitions)
-    return Plan(job, store, series, index, 0, count_left(store, job.stage, index))
+    return volumes_job(spec, workspace, masks_key, partitions), partitions
 
 
 def work_share(spec: Spec, workspace: Workspace, executor: Executor, watch: Watch, share: Share) -> Worked:
     """Settle what is left of a share. Raises ``Misconfigured`` as ``read_plan`` does."""
     executor.prepare(warm_kernels)
-    plan = read_plan(spec, workspace)
+    job, partitions = read_plan(spec, workspace)
+
+    def mine() -> Iterator[Unit]:
+        return filter(share.has, units_left(workspace.store, job.stage, partitions))
+
     units = too_large = items = cost = 0
-    for unit in plan.read_left():
-        if share.has(unit):
-            units += 1
-            too_large += unit.memory > executor.memory
-            items += len(unit.items)
-            cost += unit.cost
-
-    def fitting() -> Iterator[Unit]:
-        return (unit for unit in plan.read_left() if share.has(unit) and unit.memory <= executor.memory)
-
-    watch.stream(executor, plan.job, fitting(), count=units - too_large, items=items, cost=cost)
+    for unit in mine():
+        units += 1
+        too_large += unit.memory > executor.memory
+        items += len(unit.items)
+        cost += unit.cost
+    fitting = (unit for unit in mine() if unit.memory <= executor.memory)
+    watch.stream(executor, job, fitting, count=units - too_large, items=items, cost=cost)
     return Worked(units, too_large)

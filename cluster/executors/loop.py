@@ -12,6 +12,8 @@ from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.units import Unit
 
+RECYCLE_UNITS = 500  # a worker is replaced after so many, whatever its libraries have kept by then
+
 
 class Transport(Protocol):
     """How units get to workers and reports come back."""

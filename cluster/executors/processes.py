@@ -21,7 +21,7 @@ from typing import Any
 from cluster.attempt import UnitReport, attempt
 from cluster.drain import SIGNALS, Drain
 from cluster.events import EventLog, Silent
-from cluster.executors.loop import settle
+from cluster.executors.loop import RECYCLE_UNITS, settle
 from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.job import Job, StageBroken
@@ -33,7 +33,6 @@ from cluster.units import Unit
 from curate.errors import CurateError, Misconfigured
 from curate.storage import open_store
 
-RECYCLE_UNITS = 500  # a process is replaced after so many, whatever its libraries have kept by then
 LEAVING_SECONDS = 5.0
 REAP_SECONDS = 10.0  # between looks for what is overdue and hears no timer
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from cluster.attempt import UnitReport, attempt
 from cluster.drain import Drain
 from cluster.events import EventLog, Silent
-from cluster.executors.loop import settle
+from cluster.executors.loop import RECYCLE_UNITS, settle
 from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.job import Job, StageBroken
@@ -26,7 +26,6 @@ from cluster.window import Window, window_for
 from curate.errors import CurateError, Misconfigured, Unavailable
 from curate.storage import open_store
 
-RECYCLE_UNITS = 500  # a worker is replaced after so many, whatever its libraries have kept by then
 SILENCE_SECONDS = 60.0  # without any unit settled: then overdue workers are looked for
 ANSWER_SECONDS = 30.0  # for a question to every node
 

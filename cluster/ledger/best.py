@@ -23,7 +23,7 @@ _RANKS = pa.array([status.value for status in sorted(Status, key=lambda status: 
 
 
 def best_outcomes(table: pa.Table) -> pa.Table:
-    """One row a fingerprint. ``table``: rows of receipts with the columns of ORDER at least."""
+    """One row a fingerprint. ``table``: rows of receipts; those columns of ORDER that it has decide."""
     marks = table["fingerprint"]
     if pc.count_distinct(marks).as_py() == table.num_rows:
         return table
@@ -32,7 +32,8 @@ def best_outcomes(table: pa.Table) -> pa.Table:
     repeated = pc.is_in(marks, value_set=several)
     rivals = table.filter(repeated)
     ranked = rivals.append_column("rank", pc.index_in(rivals["status"], value_set=_RANKS))
-    keys = ("fingerprint", "rank", *ORDER[2:])  # to the last column: of equal ones always the same
+    others = [name for name in ORDER[2:] if name in table.column_names]
+    keys = ["fingerprint", "rank", *others]  # to the last column: of equal ones always the same
     order = pc.sort_indices(ranked.select(keys), sort_keys=[(key, "ascending") for key in keys])
     rivals = rivals.take(order)
     ordered = rivals["fingerprint"].combine_chunks()

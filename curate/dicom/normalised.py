@@ -39,7 +39,7 @@ def read_normalised(
         volumes = _stream(found, rows, decode, wanted)
         if volumes is not None:
             return found, volumes
-    pixels = read_pixels(rows, sort, decode, modality)
+    pixels = read_pixels(rows, lambda damaged: sort(damaged) if damaged else found, decode, modality)
     found, acquired = pixels.found, list(pixels.acquired)
     del pixels
     volumes = []

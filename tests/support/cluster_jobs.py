@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cluster.job import Done, Job
-from cluster.outcomes import Output
+from cluster.ledger import Ledger
+from cluster.outcomes import ItemOutcome, Output
 from cluster.units import Item
 from curate.errors import Misconfigured, Quarantined, Rejected, Unavailable
 from curate.identity import Json
 from curate.reasons import Reason
-from curate.storage import open_store
+from curate.storage import LocalStore, open_store
 
 SECRET = "Doe^Jane 1961-03-04"  # stands for header text that no receipt, report or log may repeat
 
@@ -137,3 +138,13 @@ def digests_of(store: Path) -> dict[str, str]:
         for path in sorted((store / "volumes").rglob("*"))
         if path.is_file()
     }
+
+
+def items_of(*keys: str) -> list[Item]:
+    """Items of these keys, in their order."""
+    return [make_item(key) for key in keys]
+
+
+def outcomes_of(store: Path) -> dict[str, ItemOutcome]:
+    """What the ledger of a store in a folder says of the scripted work, by key."""
+    return {outcome.key: outcome for outcome in Ledger(LocalStore(store), "work").outcomes().values()}

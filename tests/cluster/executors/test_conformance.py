@@ -22,7 +22,7 @@ from cluster.executors.ray_tasks import RayTasks
 from cluster.isolation import TRIES, log_key
 from cluster.job import Job, StageBroken
 from cluster.ledger import Ledger, make_account
-from cluster.outcomes import ItemOutcome, Receipt, Status
+from cluster.outcomes import Receipt, Status
 from cluster.session import Session, start
 from cluster.units import Item, Unit, make_unit, pack
 from curate.errors import Misconfigured
@@ -31,9 +31,11 @@ from curate.storage import LocalStore
 from tests.support.cluster_jobs import (
     SECRET,
     digests_of,
+    items_of,
     make_item,
     make_job,
     open_broken,
+    outcomes_of,
     tries_of,
 )
 
@@ -72,16 +74,8 @@ def open_on(session: Session, tmp_path: Path) -> Iterator[Open]:
         yield make
 
 
-def items_of(*keys: str) -> list[Item]:
-    return [make_item(key) for key in keys]
-
-
 def units_of(items: list[Item], target_cost: int = 20) -> list[Unit]:
     return list(pack("work", items, target_cost=target_cost, lanes=[LANE, 2 * LANE]))
-
-
-def outcomes_of(store: Path) -> dict[str, ItemOutcome]:
-    return {outcome.key: outcome for outcome in Ledger(LocalStore(store), "work").outcomes().values()}
 
 
 def receipts_of(store: Path) -> list[Receipt]:

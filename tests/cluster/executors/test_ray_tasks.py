@@ -9,15 +9,16 @@ import pytest
 
 from cluster.executors.ray_tasks import RayTasks
 from cluster.ledger import Ledger, make_account
-from cluster.outcomes import ItemOutcome, Status
+from cluster.outcomes import Status
 from cluster.session import Session, start
 from cluster.units import Item, Unit, pack
 from curate.reasons import Reason
 from curate.storage import LocalStore
 from tests.support.cluster_jobs import (
     SECRET,
-    make_item,
+    items_of,
     make_job,
+    outcomes_of,
 )
 
 LANE = 64 << 20
@@ -29,16 +30,8 @@ def session() -> Iterator[Session]:
         yield session
 
 
-def items_of(*keys: str) -> list[Item]:
-    return [make_item(key) for key in keys]
-
-
 def units_of(items: list[Item], target_cost: int = 20) -> list[Unit]:
     return list(pack("work", items, target_cost=target_cost, lanes=[LANE, 2 * LANE]))
-
-
-def outcomes_of(store: Path) -> dict[str, ItemOutcome]:
-    return {outcome.key: outcome for outcome in Ledger(LocalStore(store), "work").outcomes().values()}
 
 
 def run(session: Session, store: Path, keys: list[str], *, target_cost: int = 20, **config: str) -> None:
