@@ -82,19 +82,21 @@ class Receipt:
 
     def to_json(self) -> bytes:
         """Canonical JSON; equal receipts give equal bytes."""
-        return canonical_json(
-            {
-                "format": RECEIPT_FORMAT,
-                "stage": self.stage,
-                "version": self.version,
-                "unit_id": self.unit_id,
-                "parameters": self.parameters,
-                "outcomes": [_outcome_to_json(outcome) for outcome in self.outcomes],
-                "peak_memory_bytes": self.peak_memory_bytes,
-                "code_version": self.code_version,
-                "libraries": dict(self.libraries),
-            }
-        )
+        return canonical_json(self.to_fields())
+
+    def to_fields(self) -> dict[str, Any]:
+        """What ``to_json`` writes."""
+        return {
+            "format": RECEIPT_FORMAT,
+            "stage": self.stage,
+            "version": self.version,
+            "unit_id": self.unit_id,
+            "parameters": self.parameters,
+            "outcomes": [_outcome_to_json(outcome) for outcome in self.outcomes],
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "code_version": self.code_version,
+            "libraries": dict(self.libraries),
+        }
 
     @classmethod
     def from_json(cls, content: bytes) -> Receipt:
@@ -109,7 +111,7 @@ class Receipt:
             raise DamagedReceipt("the receipt cannot be read") from None
 
 
-def _outcome_to_json(outcome: ItemOutcome) -> Json:
+def _outcome_to_json(outcome: ItemOutcome) -> dict[str, Json]:
     return {
         "key": outcome.key,
         "fingerprint": outcome.fingerprint,

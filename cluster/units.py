@@ -6,9 +6,11 @@ of items that one worker settles in one attempt and accounts for in one receipt.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from curate.identity import list_digester
 
@@ -16,9 +18,8 @@ MARGIN_NUMERATOR, MARGIN_DENOMINATOR = 5, 4  # an estimate is given a quarter mo
 MOST_ITEMS = 256  # keeps a receipt small and a lost unit cheap, however small the items are
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing to be settled: all of it or nothing."""
+class Item(NamedTuple):
+    """One thing to be settled: all of it or nothing. A tuple, since plans make millions."""
 
     key: str  # pseudonymous name, safe in logs
     fingerprint: str  # curate.identity.fingerprint: what the result is made from
@@ -85,30 +86,22 @@ def pack(
     ladder = sorted(set(lanes))
     if target_cost < 1 or not ladder or ladder[0] < 1 or most_items < 1:
         raise ValueError("target cost, lanes and the number of items must be positive")
-    open_items: dict[int, list[Item]] = {lane: [] for lane in ladder}
-    open_cost = dict.fromkeys(ladder, 0)
+    pending: list[list[Item]] = [[] for _ in ladder]
+    costs = [0] * len(ladder)
     for item in items:
-        lane = _lane_of(item, ladder)
-        pending = open_items[lane]
-        if pending and (open_cost[lane] + item.cost > target_cost or len(pending) >= most_items):
-            yield make_unit(stage, pending, lane)
-            pending.clear()
-            open_cost[lane] = 0
-        pending.append(item)
-        open_cost[lane] += item.cost
-    for lane in ladder:
-        if open_items[lane]:
-            yield make_unit(stage, open_items[lane], lane)
+        lane = bisect_left(ladder, memory_needed(item))
+        if lane == len(ladder):
+            raise ValueError(f"item {item.key} needs {memory_needed(item)} bytes, the largest lane has {ladder[-1]}")
+        costs[lane] += item.cost
+        if pending[lane] and (costs[lane] > target_cost or len(pending[lane]) >= most_items):
+            yield make_unit(stage, pending[lane], ladder[lane])
+            pending[lane], costs[lane] = [], item.cost
+        pending[lane].append(item)
+    for lane, items_left in zip(ladder, pending, strict=True):
+        if items_left:
+            yield make_unit(stage, items_left, lane)
 
 
 @cache
 def _digest_of(stage: str) -> Callable[[Iterable[str]], str]:
     return list_digester("items", {"stage": stage})
-
-
-def _lane_of(item: Item, ladder: Sequence[int]) -> int:
-    needed = memory_needed(item)
-    for lane in ladder:
-        if needed <= lane:
-            return lane
-    raise ValueError(f"item {item.key} needs {needed} bytes, the largest lane has {ladder[-1]}")

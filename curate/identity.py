@@ -41,9 +41,10 @@ def list_digester(name: str, shared: Mapping[str, Json]) -> Callable[[Iterable[s
     """``digest_json({**shared, name: list})`` for many lists: what they share is encoded once, most of the work."""
     before, after = canonical_json({**shared, name: []}).split(b'"%b":[]' % name.encode(), 1)  # in no string: quotes
     before += b'"%b":[' % name.encode()
+    after = b"]" + after
+    sha256, quoted = hashlib.sha256, encode_basestring  # names that are looked up a million times
 
     def digest(values: Iterable[str]) -> str:
-        listed = ",".join(map(encode_basestring, values)).encode()
-        return hashlib.sha256(b"%b%b]%b" % (before, listed, after)).hexdigest()
+        return sha256(before + ",".join(map(quoted, values)).encode() + after).hexdigest()
 
     return digest

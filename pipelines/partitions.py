@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from zlib import crc32
 
@@ -119,7 +120,8 @@ def read_whole(
 class PartitionWriter:
     """Writes the partitions of one table in their order, and then its index.
 
-    ``distinct``: columns whose values hardly repeat.
+    A partition is on its way to the storage while the next one is made: what the storage refuses is raised by the next
+    call. ``distinct``: columns whose values hardly repeat.
     """
 
     def __init__(self, store: Store, table: str, partitions: int, *, distinct: Collection[str] = ()) -> None:
@@ -128,18 +130,28 @@ class PartitionWriter:
         self._table = table
         self._partitions = partitions
         self._digests: list[Json] = []
+        self._pool = ThreadPoolExecutor(1)
+        self._under_way: Future[None] | None = None
 
     def write(self, pieces: Iterable[pa.Table]) -> None:
         """Write the next partition: each piece is sorted already and becomes row groups of its own."""
         content = tables_bytes(pieces, rows_per_group=ROWS_PER_GROUP, level=_LEVEL, distinct=self._distinct)
-        self._store.put(part_key(self._table, len(self._digests), self._partitions), content)
+        self._wait()
+        key = part_key(self._table, len(self._digests), self._partitions)
+        self._under_way = self._pool.submit(self._store.put, key, content)
         self._digests.append(sha256_bytes(content))
 
     def finish(self, made_of: str, counts: Mapping[str, int] | None = None) -> Index:
         """Write the index: from now on these partitions are the table."""
         if len(self._digests) != self._partitions:
             raise ValueError(f"{len(self._digests)} of {self._partitions} partitions are written")
+        self._wait()
+        self._pool.shutdown()
         digest = digest_json(self._digests)
         index = Index(self._partitions, made_of, digest, dict(counts or {}))
         self._store.put(f"{self._table}/index.json", canonical_json({"format": _FORMAT, **asdict(index)}))
         return index
+
+    def _wait(self) -> None:
+        if self._under_way is not None:
+            self._under_way.result()

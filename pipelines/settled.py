@@ -30,6 +30,7 @@ HELD_BYTES = 16 * 2**20  # of outcomes in memory
 _OUTCOMES = pa.schema(
     [("fingerprint", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("bytes", pa.int64())]
 )
+_STATUSES = {status.value: status for status in Status}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Settled:
         table = best_outcomes(self._rows.partition(number))
         columns = (table[name].to_pylist() for name in _OUTCOMES.names)
         return {
-            mark: Ending(Status(status), None if reason is None else REASONS[reason], size)
+            mark: Ending(_STATUSES[status], None if reason is None else REASONS[reason], size)
             for mark, status, reason, size in zip(*columns, strict=True)
         }
 

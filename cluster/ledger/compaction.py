@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cluster.ledger import segments
 from cluster.ledger.receipts import READ_TOGETHER, READERS, Ledger
-from cluster.outcomes import DamagedReceipt, Receipt
+from cluster.outcomes import DamagedReceipt
 
 LEAST_LOOSE = 64  # fewer receipts are quick to read, and people can read them
 SEGMENT_BYTES = 32 * 2**20  # of receipts in a segment: what compaction holds in memory, some times over
@@ -60,7 +60,7 @@ def publish_segment(ledger: Ledger, contents: Mapping[str, bytes]) -> None:
     """
     if not contents:
         return
-    table = segments.receipts_table(contents)
+    table = ledger.table(contents)
     key = ledger.segment_key(segments.segment_digest(contents))
     ledger.store.put_new(key, segments.segment_bytes(table))
     if not segments.read_segment(ledger.store, key).equals(table):
@@ -84,6 +84,6 @@ def _confirmed(ledger: Ledger, contents: Mapping[str, bytes], held: Mapping[str,
         if wanted := names & set(contents):
             rows = segments.find_rows(ledger.store, key, "receipt", wanted)
             for name, receipt in segments.receipts_in(rows):
-                if receipt.outcomes == Receipt.from_json(contents[name]).outcomes:
+                if receipt.outcomes == ledger.parse(name, contents[name]).outcomes:
                     known.add(name)
     return known

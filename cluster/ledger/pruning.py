@@ -7,7 +7,6 @@ import pyarrow.compute as pc
 from cluster.ledger import segments
 from cluster.ledger.compaction import publish_segment
 from cluster.ledger.receipts import READ_TOGETHER, Ledger
-from cluster.outcomes import Receipt
 
 
 def prune(ledger: Ledger, *, version: int, parameters: str) -> int:
@@ -20,7 +19,7 @@ def prune(ledger: Ledger, *, version: int, parameters: str) -> int:
     names = ledger.loose()
     for start in range(0, len(names), READ_TOGETHER):
         for name, content in ledger.read(names[start : start + READ_TOGETHER]).items():
-            receipt = Receipt.from_json(content)
+            receipt = ledger.parse(name, content)
             if (receipt.version, receipt.parameters) != (version, parameters):
                 ledger.store.delete(ledger.key_of(name))
                 removed += 1

@@ -19,13 +19,12 @@ that lists what it has written (file systems, S3, GCS, Azure).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from cluster.ledger import best, segments
+from cluster.ledger import best, scanning, segments
 from cluster.outcomes import DamagedReceipt, ItemOutcome, Receipt, Status
 from curate.errors import Unavailable
 from curate.identity import digest_json
@@ -60,7 +59,9 @@ class Ledger:
         if _is_done(receipt) and self.store.put_new(self.key_of(receipt.unit_id), content):
             return True
         there = self._get(receipt.unit_id)
-        if there is not None and _is_done(Receipt.from_json(there)):  # version 0.1.0 gave this name to any receipt
+        if there is not None and _is_done(
+            self.parse(receipt.unit_id, there)
+        ):  # version 0.1.0 gave this name to any receipt
             return False
         digest = digest_json(json.loads(content)["outcomes"])
         return self.store.put_new(self.key_of(f"{receipt.unit_id}.{digest[:16]}"), content)
@@ -68,7 +69,7 @@ class Ledger:
     def find_settled(self, unit_id: str, *, again: Collection[Reason] = AGAIN) -> Receipt | None:
         """The best receipt that settles all items of a unit, or None. Reads what this unit needs alone."""
         first = self._get(unit_id)
-        if first is not None and _is_done(done := Receipt.from_json(first)):
+        if first is not None and _is_done(done := self.parse(unit_id, first)):
             return done  # the usual case, which needs no listing
         tables = self._tables(None, ("unit", {unit_id}))
         found = [receipt for table in tables for _, receipt in segments.receipts_in(table)]
@@ -103,11 +104,6 @@ class Ledger:
         tables = self._tables(list(dict.fromkeys([*wanted, *best.ORDER])))
         return best.best_outcomes(pa.concat_tables(tables)).select(wanted)
 
-    def settled_fingerprints(self, *, again: Collection[Reason] = AGAIN) -> pa.ChunkedArray:
-        """Fingerprints that a plan need not try: all but those quarantined for a reason in ``again``."""
-        table = self.outcomes_table(["fingerprint", "status", "reason"])
-        return table.filter(pc.invert(best.tried_again(table, again)))["fingerprint"]
-
     def find(self, keys: Collection[str]) -> pa.Table:
         """The outcomes that count of every fingerprint that these item keys ever had: all columns of SEGMENT."""
         return best.best_outcomes(pa.concat_tables(self._tables(None, ("key", set(keys)))))
@@ -132,13 +128,26 @@ class Ledger:
         return [key for key in self.store.list(f"{self._folder}/segments") if key.endswith(".parquet")]
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Loose receipts as they stand in the store, by name, without those that are gone.
-
-        Raises ``DamagedReceipt`` naming one that is unreadable.
-        """
+        """Loose receipts as they stand in the store, by name, without those that are gone."""
         with ThreadPoolExecutor(READERS) as pool:
             contents = zip(names, pool.map(self._get, names), strict=True)
             return {name: content for name, content in contents if content is not None}
+
+    def parse(self, name: str, content: bytes) -> Receipt:
+        """Raises ``DamagedReceipt`` naming a receipt that is unreadable."""
+        try:
+            return Receipt.from_json(content)
+        except DamagedReceipt as error:
+            raise DamagedReceipt(f"{self.key_of(name)}: {error}") from None
+
+    def table(self, contents: Mapping[str, bytes], columns: Sequence[str] | None = None) -> pa.Table:
+        """SEGMENT rows of loose receipts, sorted by name. Raises ``DamagedReceipt`` naming one that is unreadable."""
+        if columns is not None and scanning.COLUMNS.issuperset(columns):
+            scanned = scanning.scan_receipts(contents, columns)
+            if scanned is not None:
+                return scanned
+        rows = segments.receipts_table((name, self.parse(name, contents[name])) for name in sorted(contents))
+        return segments.select(rows, columns)
 
     def key_of(self, name: str) -> str:
         """Where a loose receipt lies."""
@@ -153,15 +162,10 @@ class Ledger:
         return f"{FOLDER}/{self.stage}"
 
     def _get(self, name: str) -> bytes | None:
-        key = self.key_of(name)
         try:
-            content = self.store.get(key)
-            Receipt.from_json(content)
+            return self.store.get(self.key_of(name))
         except FileNotFoundError:
             return None
-        except DamagedReceipt as error:
-            raise DamagedReceipt(f"{key}: {error}") from None
-        return content
 
     def _tables(self, columns: Sequence[str] | None, only: Only = None) -> list[pa.Table]:
         """SEGMENT rows of all receipts, or those that have certain values in a column; at least one table."""
@@ -183,8 +187,7 @@ class Ledger:
             names = listed[start : start + READ_TOGETHER]
             contents = self.read(names)
             gone.update(set(names) - set(contents))
-            rows = segments.receipts_table(contents)
-            yield segments.select(rows if only is None else rows.filter(segments.is_one_of(rows, *only)), columns)
+            yield self.table(contents, columns) if only is None else self._hits(contents, columns, only)
         if gone:
             known = self.segments()
         for key in known:
@@ -196,6 +199,15 @@ class Ledger:
                 yield segments.select(segments.find_rows(self.store, key, *only), columns)
         if gone:
             raise DamagedReceipt(f"{self.key_of(min(gone))}: it was listed, is gone, and no segment holds it")
+
+    def _hits(
+        self, contents: Mapping[str, bytes], columns: Sequence[str] | None, only: tuple[str, Collection[str]]
+    ) -> pa.Table:
+        """SEGMENT rows of loose receipts that have certain values in a column; what has none of them is not parsed."""
+        marks = self.table(contents, ["receipt", only[0]])
+        names = set(marks.filter(segments.is_one_of(marks, *only))["receipt"].to_pylist())
+        rows = self.table({name: contents[name] for name in names})
+        return segments.select(rows.filter(segments.is_one_of(rows, *only)), columns)
 
 
 def _is_tried_again(outcome: ItemOutcome, again: Collection[Reason]) -> bool:

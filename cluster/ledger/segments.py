@@ -7,7 +7,7 @@ Every field of a receipt is kept: what has no column of its own stands as JSON i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, BinaryIO
@@ -42,17 +42,17 @@ SEGMENT = pa.schema(
         ("header", pa.string()),  # JSON: the receipt's other fields
     ]
 )
-_OF_RECEIPT = {"unit_id": "unit", "version": "version", "parameters": "parameters", "peak_memory_bytes": "peak"}
+OF_RECEIPT = {"unit_id": "unit", "version": "version", "parameters": "parameters", "peak_memory_bytes": "peak"}
 _OF_OUTCOME = ("key", "fingerprint", "status", "reason", "detail", "outputs")
 
 
-def receipts_table(contents: Mapping[str, bytes]) -> pa.Table:
-    """SEGMENT rows of receipts, given as their JSON by name; sorted by name."""
+def receipts_table(receipts: Iterable[tuple[str, Receipt]]) -> pa.Table:
+    """SEGMENT rows of receipts with their names, in the order in which they come."""
     columns: dict[str, list[Any]] = {name: [] for name in SEGMENT.names}
-    for name in sorted(contents):
-        fields = json.loads(contents[name])
+    for name, receipt in receipts:
+        fields = receipt.to_fields()
         outcomes = fields.pop("outcomes")
-        own = {column: fields.pop(field) for field, column in _OF_RECEIPT.items()}
+        own = {column: fields.pop(field) for field, column in OF_RECEIPT.items()}
         own |= {"receipt": name, "header": canonical_json(fields).decode()}
         for position, outcome in enumerate(outcomes):
             row = own | {column: outcome[column] for column in _OF_OUTCOME}
@@ -68,7 +68,7 @@ def receipts_in(table: pa.Table) -> Iterator[tuple[str, Receipt]]:
     for name, rows in groupby(table.to_pylist(), key=itemgetter("receipt")):
         members = list(rows)
         fields = json.loads(members[0]["header"])
-        fields |= {field: members[0][column] for field, column in _OF_RECEIPT.items()}
+        fields |= {field: members[0][column] for field, column in OF_RECEIPT.items()}
         fields["outcomes"] = [
             {**{column: row[column] for column in _OF_OUTCOME}, "record": json.loads(row["record"])} for row in members
         ]

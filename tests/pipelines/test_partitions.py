@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.errors import Unavailable
 from curate.storage import LocalStore, open_store
 from pipelines.partitions import (
     PartitionWriter,
@@ -152,3 +153,14 @@ def test_each_piece_is_a_row_group_of_its_own(tmp_path: Path) -> None:
     writer.finish("this")
     file = pq.ParquetFile(store.path(part_key(TABLE, 0, 1)))
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [2, 1]
+
+
+def test_what_the_storage_refuses_is_raised_before_there_is_an_index(tmp_path: Path) -> None:
+    class Refusing(LocalStore):
+        def put(self, key: str, content: bytes | memoryview) -> None:
+            raise Unavailable("no space")
+
+    writer = PartitionWriter(Refusing(tmp_path), "t", 1)
+    writer.write([pa.table({"a": [1]})])
+    with pytest.raises(Unavailable, match="no space"):
+        writer.finish("m")

@@ -75,7 +75,7 @@ def reading(folder: str) -> str:
 
 
 def settled(folder: str) -> str:
-    return f"{len(Ledger(LocalStore(Path(folder)), STAGE).settled_fingerprints())} fingerprints"
+    return f"{len(Ledger(LocalStore(Path(folder)), STAGE).settled())} fingerprints"
 
 
 def failing(folder: str) -> str:
@@ -89,7 +89,7 @@ def asking(folder: str) -> str:
 MEASURED: dict[str, Callable[[str], str]] = {
     "compaction": compacting,
     "outcomes_table": reading,
-    "settled_fingerprints": settled,
+    "settled": settled,
     "failures": failing,
     "why": asking,
 }

@@ -34,11 +34,10 @@ RESUME_OF = 1_000_000
 
 def plan_once(task: str, series: int, folder: Path) -> None:
     """Lay one archive out and say what it took."""
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     made = simulate(open_store(folder), task, series, Runtime())  # type: ignore[arg-type]
-    seconds = time.perf_counter() - began
     print(
-        f"plan of {series:>10,} {task} series: {seconds:7.1f} s ({time.process_time():.1f} s CPU), "
+        f"plan of {series:>10,} {task} series: {_took(began, used)}, "
         f"peak {measure_peak() / 1e6:6.0f} MB, {made.plan.amount.units:,} units in {made.plan.index.partitions} parts"
     )
 
@@ -55,19 +54,20 @@ def settle(folder: Path, series: int) -> None:
 def resume_once(folder: Path) -> None:
     """What a run does first when another has finished."""
     store = open_store(folder)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     index = read_index(store, PLAN_TABLE)
     left = count_left(store, STAGE, index)
-    seconds = time.perf_counter() - began
     print(
-        f"resume of {index.counts['series']:>8,} settled series: {seconds:7.1f} s to know that {left.series} are left, "
-        f"peak {measure_peak() / 1e6:6.0f} MB"
+        f"resume of {index.counts['series']:,} settled series: {_took(began, used)} to know that {left.series} are "
+        f"left, peak {measure_peak() / 1e6:.0f} MB"
     )
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     account = account_of(store, STAGE, index.partitions)
-    print(
-        f"account of {account.inputs:,} series: {time.perf_counter() - began:.1f} s, peak {measure_peak() / 1e6:.0f} MB"
-    )
+    print(f"account of {account.inputs:,} series: {_took(began, used)}, peak {measure_peak() / 1e6:.0f} MB")
+
+
+def _took(began: float, used: float) -> str:
+    return f"{time.perf_counter() - began:.1f} s ({time.process_time() - used:.1f} s CPU)"
 
 
 def _receipt(unit: Unit) -> Receipt:

@@ -327,10 +327,8 @@ def test_a_unit_to_try_again_is_not_settled_though_it_is_in_a_segment(ledger: Le
     assert ledger.find_settled("u070", again=()) == receipt(70, REFUSED, outcome(71))
 
 
-def test_settled_fingerprints_are_those_of_settled(ledger: Ledger) -> None:
+def test_what_is_settled_and_what_is_tried_again(ledger: Ledger) -> None:
     ledger.publish(receipt(70, REFUSED, replace(CRASHED, fingerprint="crashed"), replace(REJECTED, fingerprint="rej")))
-    for again in ((), (Reason.STORAGE_UNAVAILABLE,), tuple(Reason)):
-        assert set(ledger.settled_fingerprints(again=again).to_pylist()) == set(ledger.settled(again=again))
     assert {"crashed", "rej", "f3"} <= set(ledger.settled())
     assert "f1" not in ledger.settled()
     assert "crashed" not in ledger.settled(again=tuple(Reason))
