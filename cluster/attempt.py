@@ -82,8 +82,7 @@ def attempt(
             recorder.item(item.key, job.deadline_seconds(item))
         outcomes.append(_settle(job, work, item, sleep))
     receipt = _receipt(job, unit, tuple(outcomes), peak=measure_peak())
-    ledger = Ledger(open_store(store_url), job.stage)
-    _persist(lambda: ledger.publish(receipt), unit.id, sleep)
+    _persist(lambda: _ledger(store_url, job.stage).publish(receipt), unit.id, sleep)
     if recorder is not None:
         recorder.end()
     return report(receipt, unit, seconds=time.monotonic() - began)
@@ -94,7 +93,7 @@ def settle_without_work(job: Job, items: Iterable[Item], reason: Reason, detail:
     unit = make_unit(job.stage, tuple(items), 0)
     outcomes = tuple(ItemOutcome(item.key, item.fingerprint, Status.QUARANTINED, reason, detail) for item in unit.items)
     receipt = _receipt(job, unit, outcomes, peak=0)
-    Ledger(open_store(store_url), job.stage).publish(receipt)
+    _ledger(store_url, job.stage).publish(receipt)
     return report(receipt, unit, seconds=0.0)
 
 
@@ -159,6 +158,11 @@ def _receipt(job: Job, unit: Unit, outcomes: tuple[ItemOutcome, ...], *, peak: i
         libraries={"python": ".".join(map(str, sys.version_info[:3]))}
         | {name: _version_of(name) for name in job.libraries},
     )
+
+
+@cache
+def _ledger(store_url: str, stage: str) -> Ledger:
+    return Ledger(open_store(store_url), stage)
 
 
 @cache

@@ -65,8 +65,6 @@ def reset_peak() -> None:
 
 def measure_peak() -> int:
     """Largest resident size of this process since ``reset_peak``."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/status", "rb", buffering=0) as status:
+        return int(status.read(1 << 16).partition(b"VmHWM:")[2].split(maxsplit=1)[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

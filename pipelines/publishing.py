@@ -10,7 +10,7 @@ from cluster.outcomes import Output
 from curate.deid.leaks import Leak
 from curate.errors import Quarantined
 from curate.reasons import Reason
-from curate.storage import Store, is_url, sha256_bytes
+from curate.storage import Store, sha256_bytes
 
 _REQUESTS = 8  # at a time
 
@@ -28,9 +28,8 @@ def publish(store: Store, key: str, content: bytes) -> Output:
 
 
 def publish_all(store: Store, contents: Mapping[str, bytes]) -> dict[str, Output]:
-    """``publish`` each by its key; into a bucket several at a time, since each waits for two answers over a network."""
-    if not is_url(store.url):
-        return {key: publish(store, key, content) for key, content in contents.items()}
+    """``publish`` each by its key, several at a time: each waits for the disk, which takes what has gathered at once,
+    or for two answers over a network."""
     with ThreadPoolExecutor(_REQUESTS) as threads:
         written = threads.map(lambda key: publish(store, key, contents[key]), contents)
         return dict(zip(contents, written, strict=True))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from cluster.attempt import UnitReport, attempt
 from cluster.drain import Drain
+from cluster.executors.loop import durably
 from cluster.flight import Flight
 from cluster.job import Job, forget_opened
 from cluster.memory import usable_memory
@@ -26,6 +27,9 @@ class Inline:
         call()
 
     def run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
+        return durably(self._run(job, units), self._store_url)
+
+    def _run(self, job: Job, units: Iterable[Unit]) -> Iterator[UnitReport]:
         try:
             for unit in units:
                 self._drain.check()

@@ -1,9 +1,12 @@
-"""The loop of executors that work elsewhere: keep the workers fed, take what is settled, deal with what is lost."""
+"""The loop of executors that work elsewhere: keep the workers fed, take what is settled, deal with what is lost.
+
+And how every executor ends.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
 from cluster.attempt import UnitReport
@@ -11,6 +14,7 @@ from cluster.drain import Drain
 from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.units import Unit
+from curate.storage import open_store
 
 RECYCLE_UNITS = 500  # a worker is replaced after so many, whatever its libraries have kept by then
 
@@ -55,6 +59,14 @@ def settle(
             waiting.extend(again)
             if settled is not None:
                 yield settled
+
+
+def durably(reports: Iterator[UnitReport], store_url: str) -> Generator[UnitReport, None, None]:
+    """Reports as they come; the end, whatever brings it, waits until all that was settled outlives the machine."""
+    try:
+        yield from reports
+    finally:
+        open_store(store_url).sync()
 
 
 def _fill(transport: Transport, waiting: deque[Trial], fresh: Iterator[Trial], flight: Flight) -> None:

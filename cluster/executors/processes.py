@@ -21,7 +21,7 @@ from typing import Any
 from cluster.attempt import UnitReport, attempt
 from cluster.drain import SIGNALS, Drain
 from cluster.events import EventLog, Silent
-from cluster.executors.loop import RECYCLE_UNITS, settle
+from cluster.executors.loop import RECYCLE_UNITS, durably, settle
 from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.job import Job, StageBroken
@@ -66,7 +66,8 @@ class Processes:
         isolation = Isolation(job, self._store_url, self.memory, self._events, lambda unit: read_tail(self._logs, unit))
         pool = _Pool(job, self._hands, self.memory, self._logs)
         try:
-            yield from settle(pool, map(self._check, units), isolation, self._drain, self._flight)
+            reports = settle(pool, map(self._check, units), isolation, self._drain, self._flight)
+            yield from durably(reports, self._store_url)
         finally:
             pool.give_up()
 

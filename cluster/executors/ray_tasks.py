@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from cluster.attempt import UnitReport, attempt
 from cluster.drain import Drain
 from cluster.events import EventLog, Silent
-from cluster.executors.loop import RECYCLE_UNITS, settle
+from cluster.executors.loop import RECYCLE_UNITS, durably, settle
 from cluster.flight import Flight
 from cluster.isolation import Isolation, Loss, Trial
 from cluster.job import Job, StageBroken
@@ -68,7 +68,8 @@ class RayTasks:
         isolation = Isolation(job, self._store_url, self.memory, self._events, nodes.recall)
         # Left early, nothing is cancelled: the end of the session kills what still runs; if the session goes on, what
         # was submitted, a window at most, is settled unseen.
-        return settle(tasks, map(self._check, units), isolation, self._drain, self._flight)
+        reports = settle(tasks, map(self._check, units), isolation, self._drain, self._flight)
+        return durably(reports, self._store_url)
 
     def _check(self, unit: Unit) -> Unit:
         if unit.memory > self.memory:  # Ray would wait for such a machine for ever

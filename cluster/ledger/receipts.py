@@ -11,6 +11,10 @@ late or a driver that tries the unit again; so it does not matter who removes th
 An item may be settled more than once: a quarantined one may be tried again, two drivers may race. The best outcome
 counts (done, then rejected, then quarantined), so what readers see does not depend on who came first.
 
+Receipts are not durable one by one: an executor waits for them at its end (``Store.sync``). One that a power cut left
+empty or cut off counts as none, and whoever settles its unit again puts it right. What a receipt names is durable
+before it exists.
+
 Readers list receipts first and segments after. A receipt that was removed before it was listed is in a segment that was
 published before that; one that is gone when it is read is in a segment that a second listing shows. This needs a store
 that lists what it has written (file systems, S3, GCS, Azure).
@@ -19,6 +23,7 @@ that lists what it has written (file systems, S3, GCS, Azure).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,6 +44,9 @@ TRIES = 5  # of a reading during which segments were replaced
 # outcomes that say more of the machine than of the item: counted as quarantined, tried again by the next run
 AGAIN = frozenset({Reason.STORAGE_UNAVAILABLE, Reason.TOO_LARGE})
 
+_ENDING = re.compile(rb'"unit_id":"[^"]*","version":-?\d+}\Z')  # of every receipt that is whole
+_ENDING_BYTES = 512
+
 Only = tuple[str, Collection[str]] | None  # a column and its values
 
 
@@ -56,7 +64,7 @@ class Ledger:
         written beside it: such receipts count for nothing.
         """
         content = receipt.to_json()
-        if _is_done(receipt) and self.store.put_new(self.key_of(receipt.unit_id), content):
+        if _is_done(receipt) and self._create(receipt.unit_id, content):
             return True
         there = self._get(receipt.unit_id)
         if there is not None and _is_done(
@@ -64,7 +72,7 @@ class Ledger:
         ):  # version 0.1.0 gave this name to any receipt
             return False
         digest = digest_json(json.loads(content)["outcomes"])
-        return self.store.put_new(self.key_of(f"{receipt.unit_id}.{digest[:16]}"), content)
+        return self._create(f"{receipt.unit_id}.{digest[:16]}", content)
 
     def find_settled(self, unit_id: str, *, again: Collection[Reason] = AGAIN) -> Receipt | None:
         """The best receipt that settles all items of a unit, or None. Reads what this unit needs alone."""
@@ -128,7 +136,7 @@ class Ledger:
         return [key for key in self.store.list(f"{self._folder}/segments") if key.endswith(".parquet")]
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Loose receipts as they stand in the store, by name, without those that are gone."""
+        """Loose receipts as they stand in the store, by name, without those that are gone or were cut off."""
         with ThreadPoolExecutor(READERS) as pool:
             contents = zip(names, pool.map(self._get, names), strict=True)
             return {name: content for name, content in contents if content is not None}
@@ -163,9 +171,19 @@ class Ledger:
 
     def _get(self, name: str) -> bytes | None:
         try:
-            return self.store.get(self.key_of(name))
+            content = self.store.get(self.key_of(name))
         except FileNotFoundError:
             return None
+        return content if _ENDING.search(content, max(len(content) - _ENDING_BYTES, 0)) else None
+
+    def _create(self, name: str, content: bytes) -> bool:
+        key = self.key_of(name)
+        if self.store.put_new(key, content, durable=False):
+            return True
+        if self._get(name) is not None or not self.store.exists(key):  # whole, or compacted away meanwhile
+            return False
+        self.store.put(key, content)
+        return True
 
     def _tables(self, columns: Sequence[str] | None, only: Only = None) -> list[pa.Table]:
         """SEGMENT rows of all receipts, or those that have certain values in a column; at least one table."""
@@ -197,7 +215,7 @@ class Ledger:
                 yield segments.read_segment(self.store, key, columns)
             else:
                 yield segments.select(segments.find_rows(self.store, key, *only), columns)
-        if gone:
+        if gone := {name for name in gone if not self.store.exists(self.key_of(name))}:  # else cut off by a power cut
             raise DamagedReceipt(f"{self.key_of(min(gone))}: it was listed, is gone, and no segment holds it")
 
     def _hits(

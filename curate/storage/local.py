@@ -7,6 +7,7 @@ behind. Where the file system has no unnamed files, a named one beside the objec
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
 from collections.abc import Iterator
@@ -31,15 +32,29 @@ class LocalStore:
         """Where an object lies. Raises ``ValueError`` for a key that would leave the store."""
         return self.root.joinpath(*key_parts(key))
 
-    def put_new(self, key: str, content: bytes | memoryview) -> bool:
+    def put_new(self, key: str, content: bytes | memoryview, *, durable: bool = True) -> bool:
         destination = self.path(key)
         try:
             self._make_folder(destination.parent)
             if destination.exists():
                 return False
-            return _publish(destination, content, self._mode & 0o666)
+            return _publish(destination, content, self._mode & 0o666, durable=durable)
         except OSError as error:
             raise unavailable("write", error) from None
+
+    def sync(self) -> None:
+        try:
+            descriptor = os.open(self.root, os.O_RDONLY)
+        except FileNotFoundError:
+            return  # nothing was put here
+        except OSError as error:
+            raise unavailable("write", error) from None
+        try:
+            _sync_file_system(descriptor)
+        except OSError as error:
+            raise unavailable("write", error) from None
+        finally:
+            os.close(descriptor)
 
     def put(self, key: str, content: bytes | memoryview) -> None:
         destination = self.path(key)
@@ -146,7 +161,14 @@ def _order(entry: tuple[str, bool, bool]) -> str:
     return f"{entry[0]}/" if entry[1] else entry[0]
 
 
-def _publish(destination: Path, content: bytes | memoryview, mode: int) -> bool:
+def _sync_file_system(descriptor: int) -> None:
+    """``syncfs(2)``, which Python does not offer: one wait for all files of a file system, not of all file systems."""
+    if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _publish(destination: Path, content: bytes | memoryview, mode: int, *, durable: bool) -> bool:
     try:
         descriptor = os.open(destination.parent, os.O_TMPFILE | os.O_WRONLY, mode)
         staged = f"/proc/self/fd/{descriptor}"
@@ -155,11 +177,13 @@ def _publish(destination: Path, content: bytes | memoryview, mode: int) -> bool:
         temporary = destination.parent / f".{destination.name}.{secrets.token_hex(4)}.tmp"
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
         staged = str(temporary)
+        durable = True  # it may be another machine's disk, which ``sync`` of this one does not reach
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
             # src_dir_fd makes Python call linkat(AT_SYMLINK_FOLLOW), which an unnamed file needs; the path is absolute
             os.link(staged, destination, src_dir_fd=descriptor, follow_symlinks=True)
         return True

@@ -35,7 +35,7 @@ class ObjectStore:
     def url(self) -> str:
         return f"{self._bucket}/{self._prefix}".rstrip("/")
 
-    def put_new(self, key: str, content: bytes | memoryview) -> bool:
+    def put_new(self, key: str, content: bytes | memoryview, *, durable: bool = True) -> bool:
         patience = Patience("write")
         while (refusal := ask("write", key, lambda: self._create(key, content))) is not None:
             # S3 answers 409 while another writer's request is under way, and obstore takes that for an object that
@@ -44,6 +44,9 @@ class ObjectStore:
                 return False
             patience.wait(refusal)
         return True
+
+    def sync(self) -> None:
+        """Nothing is to do: what a bucket has taken outlives this machine."""
 
     def put(self, key: str, content: bytes | memoryview) -> None:
         ask("write", key, lambda: self._put(key, content, "overwrite"))

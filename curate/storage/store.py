@@ -23,13 +23,19 @@ class Store(Protocol):
         """Where it lies, as ``open_store`` takes it: an absolute path, or a URL without secrets. ``<url>/<key>`` opens
         the store below a key."""
 
-    def put_new(self, key: str, content: bytes | memoryview) -> bool:
+    def put_new(self, key: str, content: bytes | memoryview, *, durable: bool = True) -> bool:
         """Write the object whole unless it exists. True if this call is known to have created it.
+
+        Then it outlives the machine; with ``durable`` False, on a file system of this machine, only the process until
+        ``sync``: should the power fail before, the object may stand there empty or cut off.
 
         False says that an object stands there, not that another writer made it: over a network the answer to the
         request that created it may be lost, and the second try is refused. So every caller treats "it was there" as
         it treats a lost race: read it, and compare.
         """
+
+    def sync(self) -> None:
+        """Wait until all that processes of this machine have put here outlives the machine."""
 
     def put(self, key: str, content: bytes | memoryview) -> None:
         """Write the object whole in place of what stands there. For views of the ledger alone."""

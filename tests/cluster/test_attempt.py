@@ -120,10 +120,10 @@ def test_an_interrupt_settles_nothing(tmp_path: Path) -> None:
 def test_a_receipt_that_cannot_be_written_stops_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: LocalStore, key: str, content: bytes) -> bool:
+    def full(self: LocalStore, key: str, content: bytes, *, durable: bool = True) -> bool:
         if key.startswith("ledger/"):
             raise Unavailable("cannot write: No space left on device")
-        return original(self, key, content)
+        return original(self, key, content, durable=durable)
 
     original = LocalStore.put_new
     with monkeypatch.context() as patch:

@@ -132,7 +132,7 @@ def test_a_store_that_refuses_stops_no_run_and_gets_the_events_later(
     class Moody(LocalStore):
         refuses = True
 
-        def put_new(self, key: str, content: bytes | memoryview) -> bool:
+        def put_new(self, key: str, content: bytes | memoryview, *, durable: bool = True) -> bool:
             if self.refuses:
                 raise Unavailable("cannot write")
             return super().put_new(key, content)
@@ -149,7 +149,7 @@ def test_a_store_that_refuses_stops_no_run_and_gets_the_events_later(
 
 def test_what_is_held_is_bounded_and_what_is_dropped_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Down(LocalStore):
-        def put_new(self, key: str, content: bytes | memoryview) -> bool:
+        def put_new(self, key: str, content: bytes | memoryview, *, durable: bool = True) -> bool:
             raise Unavailable("cannot write")
 
     told: list[tuple[str, Value]] = []

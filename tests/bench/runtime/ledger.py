@@ -46,7 +46,7 @@ class _Quick(LocalStore):
     def __init__(self, folder: str) -> None:
         super().__init__(Path(folder))
 
-    def put_new(self, key: str, content: bytes | memoryview) -> bool:
+    def put_new(self, key: str, content: bytes | memoryview, *, durable: bool = True) -> bool:
         self.path(key).write_bytes(content)
         return True
 

@@ -69,7 +69,7 @@ def test_it_stops_when_it_is_closed(tmp_path: Path) -> None:
 def test_a_compaction_that_cannot_go_on_is_not_passed_over(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     (tmp_path / "ledger/work").mkdir(parents=True)
-    (tmp_path / "ledger/work/bad.json").write_text("{")
+    (tmp_path / "ledger/work/bad.json").write_text('{"unit_id":"bad","version":1}')
     with pytest.raises(DamagedReceipt, match="bad"):
         for _ in Compacting(Inline(store.url), store, most_loose=70).run(make_job(store.url), units(80)):
             pass

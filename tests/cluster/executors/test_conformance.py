@@ -90,6 +90,17 @@ def receipts_of(store: Path) -> list[Receipt]:
     return found
 
 
+def test_the_end_of_a_run_waits_until_what_was_settled_outlives_the_machine(
+    kind: str, open_on: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[int] = []
+    monkeypatch.setattr(LocalStore, "sync", lambda store: there.append(len(Ledger(store, "work").loose())))
+    units = [make_unit("work", [make_item(f"ok:{number}")], LANE) for number in range(4)]
+    for _ in open_on(kind, tmp_path).run(make_job(tmp_path), units):
+        assert not there
+    assert there == [4]
+
+
 def test_receipts_bytes_and_reasons_are_those_of_inline(kind: str, open_on: Open, tmp_path: Path) -> None:
     keys = [f"{action}{number}" for number in range(15) for action in ("ok:", "reject:", "quarantine:", "bug:")]
     for name, executor in (("calm", Inline(str(tmp_path / "calm"))), (kind, open_on(kind, tmp_path / kind))):

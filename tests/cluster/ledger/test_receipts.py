@@ -149,9 +149,27 @@ def test_a_unit_is_found_settled_only_if_all_its_items_are(ledger: Ledger) -> No
 def test_a_damaged_receipt_is_named_and_never_skipped(ledger: Ledger, tmp_path: Path) -> None:
     ledger.publish(receipt(DONE))
     path = tmp_path / "ledger/volumes/u1.json"
-    path.write_bytes(path.read_bytes()[:-5])
+    path.write_bytes(path.read_bytes().replace(b'"done"', b'"gone"'))
     with pytest.raises(DamagedReceipt, match=r"ledger/volumes/u1\.json"):
         ledger.settled()
+
+
+@pytest.mark.parametrize("outcomes", [(DONE,), (DONE, REJECTED)])
+def test_a_receipt_that_a_power_cut_left_short_counts_as_none_and_is_put_right(
+    ledger: Ledger, tmp_path: Path, outcomes: tuple[ItemOutcome, ...]
+) -> None:
+    one = receipt(*outcomes)
+    ledger.publish(one)
+    path = tmp_path / files(ledger)[0]
+    whole = path.read_bytes()
+    for length in (0, 1, len(whole) // 2, whole.rindex(b'"unit_id"'), len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert list(ledger.receipts()) == []
+        assert ledger.outcomes() == {}
+        assert ledger.find_settled("u1") is None
+        assert ledger.publish(one)
+        assert path.read_bytes() == whole
+        assert not ledger.publish(one)
 
 
 def test_leftovers_of_other_programs_are_not_receipts(ledger: Ledger, tmp_path: Path) -> None:

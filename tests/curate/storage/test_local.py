@@ -54,6 +54,34 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == []
 
 
+def test_an_object_waits_for_the_disk_unless_told_not_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    store = open_store(tmp_path)
+    store.put_new("volumes/a", b"1")
+    assert len(waited) == 1
+    store.put_new("ledger/a", b"1", durable=False)
+    assert len(waited) == 1
+
+
+def test_without_unnamed_files_every_object_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)  # as NFS: such a folder cannot be opened for writing
+    assert open_store(tmp_path).put_new("ledger/a", b"1", durable=False)
+    assert len(waited) == 1
+    assert os.listdir(tmp_path / "ledger") == ["a"]
+
+
+def test_syncing_reaches_the_file_system_and_asks_nothing_of_an_empty_store(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    store.sync()
+    assert not (tmp_path / "store").exists()
+    store.put_new("a", b"1", durable=False)
+    store.sync()
+    assert store.get("a") == b"1"
+
+
 def test_a_missing_object_is_named_by_its_key_and_not_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         open_store(tmp_path).get("volumes/missing")
