@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import traceback
 from typing import Any
@@ -24,6 +26,8 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             leave("interrupted: what is done stays done; the same command goes on from there", EXIT_AGAIN)
+        except BrokenPipeError:  # whoever read the output has seen enough: `curate status STORE | head`
+            _stop_writing()
         except Misconfigured as error:
             leave(f"error: {error}", EXIT_REFUSED)
         except CurateError as error:
@@ -36,6 +40,12 @@ class Verbs(TyperGroup):
             leave(
                 f"{frames}unforeseen {type(error).__name__}; its text is not shown: it may quote an archive", EXIT_BUG
             )
+
+
+def _stop_writing() -> None:
+    """Exit as programs do that a closed pipe ends, without a word where nobody reads."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at its end
+    raise SystemExit(128 + signal.SIGPIPE)
 
 
 def leave(message: str, code: int) -> None:

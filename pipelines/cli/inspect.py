@@ -131,6 +131,7 @@ def why(store: StorePlace, key: Key) -> None:
     """What became of one series, study or file, and of each of its parts; also of a part of an archive, by its key."""
     from cluster.ledger import why as settled
     from curate.reasons import REASONS
+    from pipelines.advice import what_to_do
     from pipelines.state import is_grouped, read_files, series_state
 
     opened = _open(store)
@@ -154,9 +155,12 @@ def why(store: StorePlace, key: Key) -> None:
         for verdict in verdicts:
             if verdict.outcome.key == row["series_key"]:
                 _show_verdict(opened, verdict)
+        if row["reason"]:
+            console.print(f"  what to do: {what_to_do(REASONS[row['reason']])}", markup=False)
     for row in files:
         console.print(f"file {row['file_key']} at {row['site']}, {in_bytes(row['size_bytes'])}: {row['reason']}")
         console.print(f"  {REASONS[row['reason']].text} {row['detail'] or ''}")
+        console.print(f"  what to do: {what_to_do(REASONS[row['reason']])}", markup=False)
 
 
 def _stage_row(store: Store, stage: str) -> tuple[object, ...]:

@@ -139,6 +139,7 @@ def test_why_shows_the_last_lines_of_the_log_of_what_crashed(command: Command, o
     assert "| line 49" in text
     assert "| line 30" in text
     assert "| line 29" not in text
+    assert "what to do: Report it" in text
 
 
 def test_why_of_a_series_that_was_not_tried_yet(command: Command, own: Curated) -> None:

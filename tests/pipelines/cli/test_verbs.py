@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +42,16 @@ def test_help_names_every_verb_and_where_to_start(command: Command) -> None:
     assert code == 0
     assert "Start here: curate demo" in " ".join(text.split())
     assert all(verb in text for verb in VERBS)
+
+
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word() -> None:
+    program = [str(Path(sys.executable).with_name("curate")), "--help"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode in (1, 141)
 
 
 @pytest.mark.parametrize("verb", VERBS)
