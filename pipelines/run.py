@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import pyarrow as pa
 
 from cluster.attempt import settle_without_work
 from cluster.executors import Executor
 from cluster.executors.compacting import Compacting
 from cluster.ledger import Account, Ledger, compact
+from cluster.outcomes import Status
 from curate.errors import CurateError
 from curate.reasons import Reason
-from pipelines.grouping import SERIES_TABLE
-from pipelines.join import ACCEPTED, join
+from pipelines.join import Joined, join
 from pipelines.kernels import warm_kernels
-from pipelines.partitions import read_whole
 from pipelines.plan import Plan, make_plan
 from pipelines.selection import EVERYTHING, Selection
 from pipelines.settled import account_of
@@ -55,14 +51,15 @@ def run(
     Of a selection of series the manifests hold what there is; the balance counts the others as untried.
     """
     executor.prepare(warm_kernels)
-    plan = make_plan(spec, workspace, executor, watch, selection)
+    return carry_out(spec, make_plan(spec, workspace, executor, watch, selection), workspace, executor, watch)
+
+
+def carry_out(spec: Spec, plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) -> Balance:
+    """``run`` from a plan on. What the driver has in memory does not grow with the plan."""
     execute(plan, workspace, executor, watch)
-    account = account_of(workspace.store, plan.job.stage, plan.index.partitions, selection)
-    outcomes = Ledger(workspace.store, plan.job.stage).outcomes()
-    planned = ((item.key, outcomes.get(item.fingerprint)) for item in plan.read_items())
-    current = {key: outcome for key, outcome in planned if outcome is not None}
-    manifests = join(spec, workspace, read_whole(workspace.store, SERIES_TABLE), current)
-    return balance(spec, plan, manifests, account)
+    account = account_of(workspace.store, plan.job.stage, plan.index.partitions, plan.selection)
+    joined = join(spec, workspace, plan.job.stage, plan.index.partitions)
+    return balance(spec, plan, joined, account)
 
 
 def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) -> None:
@@ -77,30 +74,25 @@ def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) 
     compact(Ledger(workspace.store, plan.job.stage))
 
 
-def balance(spec: Spec, plan: Plan, manifests: Mapping[str, pa.Table], account: Account) -> Balance:
-    """Count the manifests and hold them against the plan. Raises ``Unbalanced``."""
-    rows = manifests["series"].select(["status", "reason"]).to_pylist()
-    by_status = {
-        status: Counter(row["reason"] or "" for row in rows if row["status"] == status)
-        for status in ("done", "rejected", "quarantined")
-    }
-    total = sum(counts.total() for counts in by_status.values())
-    done = by_status["done"].total()
-    untried = sum(row["status"] == ACCEPTED for row in rows)
+def balance(spec: Spec, plan: Plan, joined: Joined, account: Account) -> Balance:
+    """Hold the manifests against the plan. Raises ``Unbalanced``."""
+    done, rejected, quarantined = (joined.series(status.value) for status in Status)
+    total, untried = joined.endings.total(), joined.untried
+    ended = sum(sum(counts.values()) for counts in (done, rejected, quarantined))
     planned = plan.series.counts["rows"]
-    if total + untried != planned or done != account.done or untried != plan.items - account.inputs:
-        raise Unbalanced(f"{planned} series in the catalogue, {total} in the manifest, {done} done, {untried} untried")
-    files = Counter(manifests["files"]["reason"].to_pylist())
+    made = sum(done.values())
+    if total != planned or ended + untried != planned or made != account.done or untried != plan.items - account.inputs:
+        raise Unbalanced(f"{planned} series in the catalogue, {ended} in the manifest, {made} done, {untried} untried")
     return Balance(
         task=spec.task,
         series=planned,
-        done=done,
-        rejected=dict(sorted(by_status["rejected"].items())),
-        quarantined=dict(sorted(by_status["quarantined"].items())),
-        files_set_apart=dict(sorted(files.items())),
-        volumes=manifests["volumes"].num_rows,
-        bytes_in=sum(manifests["series"]["size_bytes"].to_pylist()),
+        done=made,
+        rejected=rejected,
+        quarantined=quarantined,
+        files_set_apart=dict(sorted(joined.files.items())),
+        volumes=joined.volumes,
+        bytes_in=joined.size_bytes,
         bytes_out=account.bytes_out,
-        label_issues=dict(sorted(Counter(manifests["label_issues"]["reason"].to_pylist()).items())),
+        label_issues=dict(sorted(joined.label_issues.items())),
         untried=untried,
     )

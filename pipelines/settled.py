@@ -6,17 +6,19 @@ whole, and memory does not grow with the number of units.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.ledger import AGAIN, Account, Ledger, make_account
 from cluster.ledger.best import best_outcomes, tried_again
-from cluster.outcomes import Status
+from cluster.outcomes import ItemOutcome, Status
 from cluster.scratch import scratch_folder
 from cluster.units import Unit
 from curate.reasons import REASONS, Reason
@@ -26,9 +28,18 @@ from pipelines.partitions import Index, read_part
 from pipelines.selection import EVERYTHING, Selection
 from pipelines.shuffle import Shuffle
 
+Slice = Callable[[int, int], list[ItemOutcome | None]]  # of the keys: from which on, how many
+Records = Callable[[int, pa.ChunkedArray], Slice]  # of a partition and the series keys in it
+
 HELD_BYTES = 16 * 2**20  # of outcomes in memory
 _OUTCOMES = pa.schema(
     [("fingerprint", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("bytes", pa.int64())]
+)
+_RECORDS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("fingerprint", "key", "status", "reason", "detail", "unit", "record")),
+        ("peak", pa.int64()),
+    ]
 )
 _STATUSES = {status.value: status for status in Status}
 
@@ -76,6 +87,37 @@ def read_settled(ledger: Ledger, partitions: int) -> Iterator[Settled]:
         for table in ledger.rows(["key", *_OUTCOMES.names]):
             rows.add(table.select(_OUTCOMES.names).cast(_OUTCOMES), table["key"])
         yield Settled(rows)
+
+
+@contextmanager
+def read_records(ledger: Ledger, partitions: int) -> Iterator[Records]:
+    """What the ledger says of a plan's series, with their records, for as long as the context lasts."""
+    with scratch_folder("curate-ledger-") as scratch:
+        rows = Shuffle(scratch / "records", _RECORDS, partitions, held_bytes=HELD_BYTES)
+        for table in ledger.rows(_RECORDS.names):
+            rows.add(table, table["key"])
+
+        def look_up(number: int, keys: pa.ChunkedArray) -> Slice:
+            outcomes = best_outcomes(rows.partition(number))
+            plan = read_part(ledger.store, PLAN_TABLE, number, partitions, columns=["series_key", "fingerprint"])
+            marks = plan["fingerprint"].take(pc.index_in(keys, value_set=plan["series_key"]))
+            places = pc.index_in(marks, value_set=outcomes["fingerprint"])
+
+            def read(first: int, count: int) -> list[ItemOutcome | None]:
+                return list(map(_outcome, outcomes.take(places.slice(first, count)).to_pylist()))
+
+            return read
+
+        yield look_up
+
+
+def _outcome(row: Mapping[str, Any]) -> ItemOutcome | None:
+    """Without its outputs; None of a row of nulls."""
+    if row["fingerprint"] is None:
+        return None
+    reason = None if row["reason"] is None else REASONS[row["reason"]]
+    told = row["detail"], (), json.loads(row["record"])
+    return ItemOutcome(row["key"], row["fingerprint"], _STATUSES[row["status"]], reason, *told)
 
 
 def count_left(store: Store, stage: str, plan: Index, selection: Selection = EVERYTHING) -> Amount:

@@ -2,7 +2,15 @@
 
 from curate.manifests.samples import cervical_samples, lumbar_samples
 from curate.manifests.split import SPLITS, assign_splits, with_splits
-from curate.manifests.tables import WrittenTable, read_table, sort_rows, table_bytes, tables_bytes, write_table
+from curate.manifests.tables import (
+    WrittenTable,
+    read_table,
+    sort_rows,
+    table_bytes,
+    tables_bytes,
+    write_pieces,
+    write_table,
+)
 
 __all__ = [
     "SPLITS",
@@ -15,5 +23,6 @@ __all__ = [
     "table_bytes",
     "tables_bytes",
     "with_splits",
+    "write_pieces",
     "write_table",
 ]

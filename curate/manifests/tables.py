@@ -6,7 +6,7 @@ no clock or writer's metadata goes in, so the same rows in any order, from any n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -105,6 +105,25 @@ def write_table(store: Store, key: str, table: pa.Table, *, sort_by: Sequence[st
     return WrittenTable(key, sha256_bytes(content), len(content), table.num_rows)
 
 
+def write_pieces(store: Store, key: str, pieces: Iterable[pa.Table]) -> WrittenTable:
+    """``write_table`` for rows that come in order and in pieces, each in memory only until it is compressed.
+
+    The same rows give the same bytes. Raises as ``write_table`` does, and ``ValueError`` if there is no piece.
+    """
+    name = PurePosixPath(key).stem
+    rows = 0
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal rows
+        for piece in _in_groups(pieces):
+            rows += piece.num_rows
+            yield _conform(piece, name)
+
+    content = tables_bytes(counted())
+    store.put(key, content)
+    return WrittenTable(key, sha256_bytes(content), len(content), rows)
+
+
 def read_table(
     store: Store,
     key: str,
@@ -138,6 +157,21 @@ def sort_rows(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     plain = [field.name for field in table.schema if not pa.types.is_nested(field.type) and field.name not in keys]
     order = [(name, "ascending") for name in (*keys, *plain)]
     return table.sort_by(order) if order and table.num_rows else table
+
+
+def _in_groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of exactly one row group, but for the last."""
+    held: list[pa.Table] = []
+    count = 0
+    for piece in pieces:
+        held.append(piece)
+        count += piece.num_rows
+        while count > ROWS_PER_GROUP:
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, ROWS_PER_GROUP)
+            held, count = [whole.slice(ROWS_PER_GROUP)], count - ROWS_PER_GROUP
+    if held:
+        yield pa.concat_tables(held)
 
 
 def _conform(table: pa.Table, name: str) -> pa.Table:
