@@ -1,4 +1,4 @@
-"""Reading of inner chunks, compiled: from a file or from memory into the caller's buffer, in one call without the GIL."""
+"""Reading of inner chunks, compiled: from a file or from memory into the caller's buffer, without the GIL."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ READ, DAMAGED, REFUSED = range(3)
 
 PLACE_K, PLACE_J, PLACE_I, OFFSET, LENGTH = range(5)
 COLUMNS = 5
-"""Of a table of chunks, int64 (n, 5): the chunk's place in the grid of chunks, and its bytes; an offset of -1: left out,
-all of it is the fill value."""
+"""Of a table of chunks, int64 (n, 5): the chunk's place in the grid of chunks, and its bytes; -1 for both: it was left
+out, all of it is the fill value."""
 
 _memset: Any = types.ExternalFunction("memset", types.intp(types.intp, types.int32, types.intp))
 _pread: Any = types.ExternalFunction("pread", types.intp(types.int32, types.intp, types.intp, types.int64))
@@ -127,9 +127,8 @@ def _fill(
 def _warm_up() -> None:
     """A box of one voxel in a chunk that was left out."""
     one, table = (1, 1, 1), np.full((1, COLUMNS), -1, np.int64)
-    index = np.frombuffer(table[0, :2].tobytes(), np.int64).reshape(
-        1, 1, 1, 2
-    )  # not writable, as what comes from bytes
+    # from bytes, so not writable: as the arrays that a reader passes
+    index = np.frombuffer(table[0, :2].tobytes(), np.int64).reshape(1, 1, 1, 2)
     list_chunks(index, (0, 0, 0), one, one, table)
     fill, voxel, scratch = np.frombuffer(b"00", np.uint8), np.empty(2, np.uint8), np.empty(8, np.uint64)
     read_chunks(table, -1, fill, (0, 0, 0), one, one, fill, voxel, (0, 2, 2, 2), scratch)
