@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ class _OneArray:
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         if key == self._key and self._content is not None:
-            return self._content[start : start + length]
+            return self._content[start:][:length]
         return self._store.get_range(key, start, length)
 
-    def size(self, key: str) -> int:
-        return len(self._content) if key == self._key and self._content is not None else self._store.size(key)
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes | memoryview]:
+        return [self.get_range(key, start, length) for start, length in ranges]
 
 
 def is_shard(path: str) -> bool:

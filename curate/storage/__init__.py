@@ -1,5 +1,6 @@
 """Where bytes lie: a store of named immutable objects, opened from a path or URL."""
 
+from curate.storage.cache import CachedStore, NodeCache
 from curate.storage.digests import sha256_bytes, sha256_file
 from curate.storage.local import LocalStore
 from curate.storage.many import get_each
@@ -8,7 +9,9 @@ from curate.storage.proof import prove_store
 from curate.storage.store import Store
 
 __all__ = [
+    "CachedStore",
     "LocalStore",
+    "NodeCache",
     "Store",
     "get_each",
     "is_url",

@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,18 +90,29 @@ class LocalStore:
             raise unavailable("read", error) from None
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
+        descriptor = self.open_descriptor(key)
         try:
-            descriptor = os.open(self.path(key), os.O_RDONLY)
-        except FileNotFoundError:
-            raise FileNotFoundError(key) from None
-        except OSError as error:
-            raise unavailable("read", error) from None
-        try:
-            return os.pread(descriptor, length, start)
+            first = start if start >= 0 else max(0, os.fstat(descriptor).st_size + start)
+            return os.pread(descriptor, length, first)
         except OSError as error:
             raise unavailable("read", error) from None
         finally:
             os.close(descriptor)
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes | memoryview]:
+        return [self.get_range(key, start, length) for start, length in ranges]
+
+    def open_descriptor(self, key: str) -> int:
+        """The object as an open file, to be closed by the caller, for reading parts here and there: the system reads
+        nothing ahead. Raises ``FileNotFoundError``."""
+        try:
+            descriptor = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        except FileNotFoundError:
+            raise FileNotFoundError(key) from None
+        except OSError as error:
+            raise unavailable("read", error) from None
+        return descriptor
 
     def _make_folder(self, folder: Path) -> None:
         """Like ``mkdir -p``, but every folder from the root of the store down gets the store's mode."""

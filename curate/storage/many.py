@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 from curate.storage.opening import is_url
-from curate.storage.store import Store
 
 REQUESTS = 16  # at a time
 _AHEAD = 2 * REQUESTS  # objects that are held before they are asked for
 
 
-def get_each(store: Store, keys: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+class Gettable(Protocol):
+    """What is asked of a store here."""
+
+    @property
+    def url(self) -> str: ...
+
+    def get(self, key: str) -> bytes: ...
+
+
+def get_each(store: Gettable, keys: Iterable[str]) -> Generator[tuple[str, bytes]]:
     """Key and object of each key, in the order given; of a bucket, ``REQUESTS`` at a time, a few ahead of the caller.
 
     Raises as ``Store.get`` does, when it is that key's turn.

@@ -8,8 +8,8 @@ Credentials, region and endpoint come from the environment under the names that 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from curate.errors import Misconfigured
 from curate.storage.requests import WHOLE_FOR_PART, Client, Patience, ask, connect, is_whole_for_part, status_of
@@ -17,6 +17,8 @@ from curate.storage.store import key_parts
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+Part = TypeVar("Part")
 
 _WHOLE_BYTES = 4 << 20  # an object up to this size is opened by reading it
 _BUFFER_BYTES = 1 << 20
@@ -68,7 +70,22 @@ class ObjectStore:
         if length <= 0:
             self._head(key)
             return b""
+        if start < 0 and self._bucket.startswith("az:"):  # Azure has no ranges from the end
+            start = max(0, self.size(key) + start)
         return self._get_part(key, start, length, None)
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes | memoryview]:
+        import obstore
+
+        path, starts, lengths = self._path(key), [start for start, _ in ranges], [length for _, length in ranges]
+        request = self._part_request(
+            lambda: [
+                memoryview(part)
+                for part in obstore.get_ranges(self._client, path, starts=starts, lengths=lengths, coalesce=0)
+            ]
+        )
+        found = ask("read", key, request)
+        return [b""] * len(ranges) if found is None else found
 
     def exists(self, key: str) -> bool:
         try:
@@ -139,22 +156,28 @@ class ObjectStore:
 
     def _get_part(self, key: str, start: int, length: int, e_tag: str | None) -> bytes:
         import obstore
-        from obstore.exceptions import BaseError
 
         path = self._path(key)
-        options: Any = {"range": (start, start + length)} | ({"if_match": e_tag} if e_tag else {})
+        part: Any = (start, start + length) if start >= 0 else {"suffix": -start}
+        options: Any = {"range": part} | ({"if_match": e_tag} if e_tag else {})
+        request = self._part_request(lambda: bytes(obstore.get(self._client, path, options=options).bytes()))
+        return ask("read", key, request) or b""
 
-        def get() -> bytes:
+    def _part_request(self, request: Callable[[], Part]) -> Callable[[], Part | None]:
+        """The same request, that gives None where the object has ended before the part begins."""
+        from obstore.exceptions import BaseError
+
+        def get() -> Part | None:
             try:
-                return bytes(obstore.get(self._client, path, options=options).bytes())
+                return request()
             except BaseError as error:
-                if status_of(error) == 416:  # Range Not Satisfiable: it begins where the object has ended
-                    return b""
+                if status_of(error) == 416:  # Range Not Satisfiable
+                    return None
                 if is_whole_for_part(error):
                     raise Misconfigured(f"{self.url}: {WHOLE_FOR_PART}") from None
                 raise
 
-        return ask("read", key, get)
+        return get
 
     @property
     def _client(self) -> Client:

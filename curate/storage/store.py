@@ -7,7 +7,7 @@ tables that are views of the ledger (manifests) are replaced, by ``put``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol
 
@@ -51,8 +51,13 @@ class Store(Protocol):
         """
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
-        """``length`` bytes from ``start``, fewer where the object ends. Raises ``FileNotFoundError`` if there is no
-        such object."""
+        """``length`` bytes from ``start``, fewer where the object ends. A ``start`` below 0 counts from the end, and
+        ``length`` is as much then; of a shorter object all is given. Raises ``FileNotFoundError`` if there is no such
+        object."""
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes | memoryview]:
+        """Start (0 or more) and length of each part -> the parts, fewer bytes where the object ends. Over a network all
+        are asked for at the same time. Raises ``FileNotFoundError``."""
 
     def exists(self, key: str) -> bool: ...
 

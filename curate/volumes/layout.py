@@ -27,6 +27,7 @@ IMAGE_PATH = "0"
 OVERVIEW_PATH = "1"
 LABELS_PATH = "labels"
 SHARD_KEY = "c/0/0/0"
+METADATA_KEY = "zarr.json"
 DIMENSION_NAMES = ("z", "y", "x")
 OURS = "spine_curate"
 LAYOUT_VERSION = 1

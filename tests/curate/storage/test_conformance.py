@@ -83,6 +83,23 @@ def test_ranges_sizes_and_existence_agree_with_what_was_written(store: Store) ->
     assert not store.exists("b/3")
 
 
+def test_parts_count_from_the_end_too(store: Store) -> None:
+    store.put_new("b/2", b"0123456789")
+    assert store.get_range("b/2", -4, 4) == b"6789"
+    assert store.get_range("b/2", -10, 10) == store.get_range("b/2", -99, 99) == b"0123456789"
+
+
+def test_many_parts_come_in_the_order_asked_for_and_are_short_behind_the_end(store: Store) -> None:
+    store.put_new("b/2", b"0123456789")
+    found = store.get_ranges("b/2", [(7, 2), (0, 1), (3, 4), (3, 4)])
+    assert [bytes(part) for part in found] == [b"78", b"0", b"3456", b"3456"]
+    assert list(store.get_ranges("b/2", [])) == []
+    assert [len(part) for part in store.get_ranges("b/2", [(8, 4)])] == [2]
+    assert [len(part) for part in store.get_ranges("b/2", [(99, 4)])] == [0]
+    with pytest.raises(FileNotFoundError):
+        store.get_ranges("b/3", [(0, 1)])
+
+
 def test_keys_are_listed_as_sorted_strings_and_only_those_below_the_folder(store: Store) -> None:
     keys = ["a-b/1", "a.b", "a/1", "a/2/3", "a/2-3", "a0", "ab/c", "b"]
     for key in reversed(keys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,22 @@ from curate.volumes.shards import ShardedArray
 SHAPE = 96, 130, 140
 
 
-class CountingStore(LocalStore):
-    """Notes every read of a payload object."""
+class CountingStore:
+    """A store far away, as far as a reader can see. Notes every request."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root)
+        self._files = LocalStore(root)
         self.requests: list[tuple[str, int]] = []
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         self.requests.append((key, length))
-        return super().get_range(key, start, length)
+        return self._files.get_range(key, start, length)
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes | memoryview]:
+        return [self.get_range(key, start, length) for start, length in ranges]
 
     def get(self, key: str) -> bytes:
-        content = super().get(key)
+        content = self._files.get(key)
         self.requests.append((key, len(content)))
         return content
 
@@ -73,13 +76,24 @@ def test_a_box_inside_one_chunk_costs_the_index_once_and_one_chunk_each_time(fol
     assert store.requests == [chunk]
 
 
-def test_a_box_over_eight_chunks_costs_eight_requests(folder: Path) -> None:
+def test_near_chunks_come_in_one_request_and_far_ones_do_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CountingStore(folder)
     stored = ShardedArray(store, "0")
     stored.read((40, 70, 70), (50, 80, 80))
-    store.requests.clear()
-    stored.read((60, 120, 120), (70, 130, 130))
-    assert len(store.requests) == 8
+    for near, requests in ((1 << 20, 1), (-1, 8)):
+        monkeypatch.setattr("curate.volumes.shards._NEAR_BYTES", near)
+        store.requests.clear()
+        found = stored.read((60, 120, 120), (70, 130, 130))
+        assert len(store.requests) == requests
+        np.testing.assert_array_equal(found, voxels()[60:70, 120:130, 120:130])
+
+
+def test_from_far_away_any_box_is_what_numpy_slices(folder: Path) -> None:
+    array, stored, random = voxels(), ShardedArray(CountingStore(folder), "0"), np.random.default_rng(5)
+    for _ in range(40):
+        a, b = np.sort(random.integers(0, np.add(SHAPE, 1), (2, 3)), axis=0)
+        box = tuple(slice(int(x), int(y)) for x, y in zip(a, b, strict=True))
+        np.testing.assert_array_equal(stored.read(tuple(map(int, a)), tuple(map(int, b))), array[box])
 
 
 def test_a_chunk_of_zeros_costs_nothing(folder: Path) -> None:
