@@ -18,7 +18,8 @@ from curate.identity import Json
 
 Indices = NDArray[np.int64]
 
-_ORDER, _DRAWS = 1, 2  # streams: the order of an epoch and the draws of a sample never share a hash
+DRAWS, PLACES = 2, 3  # streams: what is drawn for a sample, and the order of an epoch, never share a hash
+_ORDER = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,9 @@ def rank_share(batch: Indices, *, rank: int, world: int) -> Share:
     return Share(padded, np.arange(len(padded)) < len(own))
 
 
-def uniforms(count: int, *, seed: int, epoch: int, index: int) -> NDArray[np.float64]:
+def uniforms(count: int, *, seed: int, epoch: int, index: int, kind: int = DRAWS) -> NDArray[np.float64]:
     """``count`` numbers in [0, 1) that belong to one sample of one epoch, whoever draws them; float64 (count,)."""
-    stream = _mix(np.array([index], dtype=np.uint64) ^ _stream(seed, epoch, _DRAWS))
+    stream = _mix(np.array([index], dtype=np.uint64) ^ _stream(seed, epoch, kind))
     bits = _mix(np.arange(count, dtype=np.uint64) + stream)
     draws: NDArray[np.float64] = (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
     return draws
