@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from curate.loading.crops import Augmentation, CropShape, Jitter
 from curate.loading.joining import join as join
 from curate.loading.joining import to_device
-from curate.loading.order import DRAWS, PLACES, Share, State, batches, rank_share, uniforms
+from curate.loading.order import DRAWS, PLACES, Order, Share, State, batches, rank_share, uniforms
 from curate.loading.reader import CropReader, Open
 from curate.loading.samples import StudySample
 from curate.volumes import open_volume
@@ -27,11 +28,15 @@ _NO_EPOCH = -1
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One visit of one sample: its index, the epoch (None: no augmentation), and whether it weighs anything."""
+    """One visit of one sample: its index, the epoch (None: no augmentation), and whether it weighs anything.
+
+    ``visit``: how often the epoch has used the sample before, so that no two visits look alike.
+    """
 
     index: int
     epoch: int | None
     counts: bool = True
+    visit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class StudyBatch:
 
 
 class StudyDataset(Dataset[StudyBatch]):
-    """Studies by ``Draw``; augmentation is a pure function of (seed, epoch, index), so the order of reading is free.
+    """Studies by ``Draw``, in any order: augmentation is a pure function of (seed, epoch, index, visit).
 
     ``mark_stride``: voxels a side of a cell of ``marks``; None makes none. ``open_url``: how volumes are opened. Safe
     to share between threads, to pickle and to keep over a fork.
@@ -135,17 +140,20 @@ class StudyDataset(Dataset[StudyBatch]):
     def _uniforms(self, draw: Draw, slots: int, count: int, *, kind: int = DRAWS) -> NDArray[np.float64]:
         """(slots, count) numbers of a visit's own; without an epoch those of a place in time that is none."""
         epoch = _NO_EPOCH if draw.epoch is None else draw.epoch
-        return uniforms(slots * count, seed=self._seed, epoch=epoch, index=draw.index, kind=kind).reshape(slots, count)
+        numbers = uniforms(slots * count, seed=self._seed, epoch=epoch, index=draw.index, visit=draw.visit, kind=kind)
+        return numbers.reshape(slots, count)
 
 
 class ElasticBatches(Sampler[list[Draw]]):
     """A rank's part of every global batch from ``state`` to the end of the last epoch, as a batch sampler.
 
-    ``batch_size`` counts the whole global batch, over all ranks. ``states`` says, batch by batch, where the run stands
-    after it.
+    ``samples``: how many, or an ``Order`` of them. ``batch_size`` counts the whole global batch, over all ranks.
+    ``states`` says, batch by batch, where the run stands after it.
     """
 
-    def __init__(self, state: State, *, samples: int, batch_size: int, epochs: int, rank: int, world: int) -> None:
+    def __init__(
+        self, state: State, *, samples: int | Order, batch_size: int, epochs: int, rank: int, world: int
+    ) -> None:
         self._plan = list(batches(state, samples=samples, batch_size=batch_size, epochs=epochs))
         self._rank = rank
         self._world = world
@@ -159,7 +167,9 @@ class ElasticBatches(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         for batch in self._plan:
-            yield draws(rank_share(batch.indices, rank=self._rank, world=self._world), epoch=batch.epoch)
+            share = rank_share(np.arange(len(batch.indices)), rank=self._rank, world=self._world)
+            own = zip(share.indices, share.counts.tolist(), strict=True)
+            yield [Draw(int(batch.indices[n]), batch.epoch, counts, int(batch.visits[n])) for n, counts in own]
 
 
 def draws(share: Share, *, epoch: int | None) -> list[Draw]:
@@ -176,7 +186,10 @@ def load(
     ``workers``: processes (0: this one), forked from a server that has read nothing, or spawned where there is none,
     so that no lock or socket of a reader is inherited; the dataset is pickled to them. ``pin``: page-locked memory.
     """
-    context = None if workers == 0 else "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+    context: BaseContext | None = None
+    if workers:
+        context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+        context.set_forkserver_preload([__name__])  # its children need not import torch again
     return DataLoader(
         dataset,
         batch_sampler=sampler,
