@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from curate.loading.crops import Augmentation, CropShape, Jitter
 from curate.loading.joining import join as join
-from curate.loading.joining import to_device
-from curate.loading.order import DRAWS, PLACES, Order, Share, State, batches, rank_share, uniforms
+from curate.loading.joining import pinned, to_device
+from curate.loading.order import DRAWS, PLACES, Order, Share, State, batches, rank_share, uniforms, visit_key
 from curate.loading.reader import CropReader, Open
 from curate.loading.samples import StudySample
 from curate.volumes import open_volume
@@ -46,6 +46,7 @@ class StudyBatch:
     ``crops``: float32 (B, T, D, H, W) in [-1, 1], or (B, T, D, channels, H, W) of stacks; zero where absent.
     ``present``: bool (B, T). ``marks``: bool (B, T, cells), the cells of the crop where a reader saw the finding.
     ``targets``: int64 (B, labels), -1 where not graded. ``weight``: float32 (B,), 0 for padding. ``index``: int64 (B,).
+    ``key``: int64 (B,), of the visit: what transforms draw from (``curate.loading.transforms``).
     """
 
     crops: torch.Tensor
@@ -54,6 +55,7 @@ class StudyBatch:
     targets: torch.Tensor
     weight: torch.Tensor
     index: torch.Tensor
+    key: torch.Tensor | None = None
 
     @property
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,14 +68,11 @@ class StudyBatch:
         return join(batches)
 
     def pin_memory(self) -> StudyBatch:
-        return StudyBatch(*(tensor.pin_memory() for tensor in self._tensors()))
+        return pinned(self)
 
     def to(self, device: torch.device) -> StudyBatch:
         """Copy to a device; pinned tensors are copied without waiting."""
         return to_device(self, device)
-
-    def _tensors(self) -> tuple[torch.Tensor, ...]:
-        return self.crops, self.present, self.marks, self.targets, self.weight, self.index
 
 
 class StudyDataset(Dataset[StudyBatch]):
@@ -130,6 +129,7 @@ class StudyDataset(Dataset[StudyBatch]):
             targets=torch.tensor([sample.targets], dtype=torch.int64),
             weight=torch.tensor([float(draw.counts)]),
             index=torch.tensor([draw.index]),
+            key=torch.tensor([visit_key(seed=self._seed, epoch=_epoch(draw), index=draw.index, visit=draw.visit)]),
         )
 
     def _jitters(self, draw: Draw, slots: int) -> list[Jitter]:
@@ -139,9 +139,13 @@ class StudyDataset(Dataset[StudyBatch]):
 
     def _uniforms(self, draw: Draw, slots: int, count: int, *, kind: int = DRAWS) -> NDArray[np.float64]:
         """(slots, count) numbers of a visit's own; without an epoch those of a place in time that is none."""
-        epoch = _NO_EPOCH if draw.epoch is None else draw.epoch
+        epoch = _epoch(draw)
         numbers = uniforms(slots * count, seed=self._seed, epoch=epoch, index=draw.index, visit=draw.visit, kind=kind)
         return numbers.reshape(slots, count)
+
+
+def _epoch(draw: Draw) -> int:
+    return _NO_EPOCH if draw.epoch is None else draw.epoch
 
 
 class ElasticBatches(Sampler[list[Draw]]):

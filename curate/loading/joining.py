@@ -1,6 +1,6 @@
 """Batches as trees of tensors: several joined into one, and one copied to a device.
 
-A batch is a tensor, or a dataclass, tuple, list or dict of batches; the first axis of every tensor counts samples.
+A batch is a tensor, None, or a dataclass, tuple, list or dict of batches; the first axis of tensors counts samples.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return moved
 
 
+def pinned(batch: Batch) -> Batch:
+    """A copy in page-locked memory; raises ``RuntimeError`` where there is no CUDA."""
+    locked: Batch = _combine(lambda tensors: tensors[0].pin_memory(), [batch])
+    return locked
+
+
 def tensors_of(batch: object) -> Iterator[torch.Tensor]:
     """Every tensor of a batch."""
     found: list[torch.Tensor] = []
@@ -41,6 +47,8 @@ def _combine(leaf: Callable[[Sequence[torch.Tensor]], Any], batches: Sequence[An
     first = batches[0]
     if isinstance(first, torch.Tensor):
         return leaf(batches)
+    if first is None:
+        return None
     if dataclasses.is_dataclass(first) and not isinstance(first, type):
         names = [field.name for field in dataclasses.fields(first)]
         parts = {name: _combine(leaf, [getattr(batch, name) for batch in batches]) for name in names}

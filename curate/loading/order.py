@@ -19,7 +19,7 @@ from curate.identity import Json
 
 Indices = NDArray[np.int64]
 
-DRAWS, PLACES = 2, 3  # streams: what is drawn for a sample, and the order of an epoch, never share a hash
+DRAWS, PLACES, KEYS = 2, 3, 4  # streams: what is drawn for a sample, and the order of an epoch, never share a hash
 _ORDER = 1
 _PARTS = 1 << 8  # streams of other kinds lie below
 _VISIT = 1 << 40  # more than any number of samples
@@ -140,6 +140,12 @@ def uniforms(
     bits = _mix(np.arange(count, dtype=np.uint64) + stream)
     draws: NDArray[np.float64] = (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
     return draws
+
+
+def visit_key(*, seed: int, epoch: int, index: int, visit: int = 0) -> int:
+    """One number of 63 bits for a visit of a sample, for what is drawn from it later."""
+    mixed = _mix(np.array([index + _VISIT * visit], dtype=np.uint64) ^ _stream(seed, epoch, KEYS))
+    return int(mixed[0] >> np.uint64(1))
 
 
 def _earlier(indices: Indices) -> Indices:

@@ -9,6 +9,7 @@ import signal
 import time
 import zlib
 from collections.abc import Iterable, Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ def test_a_rank_killed_costs_no_batch_and_repeats_none(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "curate.loading.dataset"])
 
-    def start(state: State, world: int) -> tuple[list[Path], list[multiprocessing.process.BaseProcess]]:
+    def start(state: State, world: int) -> tuple[list[Path], list[ForkServerProcess]]:
         logs = [tmp_path / f"{world}.{rank}" for rank in range(world)]
         ranks = [
             context.Process(target=run_rank, args=(root, samples, state, rank, world, logs[rank]), daemon=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -117,7 +116,7 @@ def test_a_window_without_volumes_is_refused() -> None:
         Windowed(VOLUMES, 0)
 
 
-def positions(order: Order, state: State, *, batch_size: int, world: int) -> list[Sequence[tuple[int, int, int]]]:
+def positions(order: Order, state: State, *, batch_size: int, world: int) -> list[list[tuple[int, int, int]]]:
     """Every global batch as its ranks put it together: (epoch, index, visit), padding left out."""
     found = []
     for batch in batches(state, samples=order, batch_size=batch_size, epochs=2):
