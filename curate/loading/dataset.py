@@ -101,6 +101,10 @@ class StudyDataset(Dataset[StudyBatch]):
         self._cells = 0 if mark_stride is None else int(np.prod([n // mark_stride for n in shape.shape]))
         self._reader = CropReader(root, shape, open_url=open_url)
 
+    @property
+    def samples(self) -> Sequence[StudySample]:
+        return self._samples
+
     def __len__(self) -> int:
         return len(self._samples)
 
