@@ -39,6 +39,17 @@ class StudyBatch:
     weight: torch.Tensor
     index: torch.Tensor
 
+    @property
+    def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a model is called with: crops and present."""
+        return self.crops, self.present
+
+    @classmethod
+    def join(cls, batches: Sequence[StudyBatch]) -> StudyBatch:
+        """Batches one after the other as one."""
+        columns = zip(*(batch._tensors() for batch in batches), strict=True)
+        return cls(*(torch.cat(column) for column in columns))
+
     def pin_memory(self) -> StudyBatch:
         return StudyBatch(*(tensor.pin_memory() for tensor in self._tensors()))
 
@@ -142,10 +153,4 @@ def draws(share: Share, *, epoch: int | None) -> list[Draw]:
 
 def load(dataset: StudyDataset, sampler: Sampler[list[Draw]], *, pin: bool = False) -> DataLoader[StudyBatch]:
     """Batches in the sampler's order, read in this process; ``pin``: into page-locked memory, for a GPU."""
-    return DataLoader(dataset, batch_sampler=sampler, collate_fn=join, num_workers=0, pin_memory=pin)
-
-
-def join(studies: Sequence[StudyBatch]) -> StudyBatch:
-    """Batches of one -> one batch."""
-    columns = zip(*(study._tensors() for study in studies), strict=True)
-    return StudyBatch(*(torch.cat(column) for column in columns))
+    return DataLoader(dataset, batch_sampler=sampler, collate_fn=StudyBatch.join, num_workers=0, pin_memory=pin)

@@ -26,7 +26,8 @@ def train(spec: SpecFile, out: Out = None) -> None:
 
     read = read_spec(spec)
     result = train_spec(read, open_workspace(read), on_step=lambda step: console.print(str(step)), output=out)
-    console.print(f"score {result.score:.4f} (lower is better), best constant {result.constant_score:.4f}")
-    for warning in result.warnings:
-        console.print(f"warning: {warning}")
-    console.print(f"checkpoint {result.checkpoint}")
+    console.print(f"score {result.final.score:.4f} (lower is better), best constant {result.final.constant_score:.4f}")
+    for stage in result.stages:
+        for warning in stage.warnings:
+            console.print(f"warning: {stage.name}: {warning}")
+        console.print(f"checkpoint of {stage.name} {stage.checkpoint}")

@@ -17,16 +17,15 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.utils.data import DataLoader
 
-from curate.loading import Augmentation, State, StudySample
-from curate.loading.dataset import ElasticBatches, StudyBatch, StudyDataset, draws, join, load
+from curate.loading import State
+from curate.loading.dataset import ElasticBatches, draws
 from curate.loading.order import rank_share
 from pipelines.train.checkpoint import Record, load_checkpoint, save_checkpoint
 from pipelines.train.settings import Step, TrainSettings
-from pipelines.train.task import Answers, Constants, Losses, Task
+from pipelines.train.task import Answers, Batch, Constants, Sample, Task
 
-_GUIDANCE = 1.0  # weight of looking where readers looked, against the challenge's loss
-_PLACES = 0.5  # weight of judging each crop by itself
 _WARM_UP = 0.2  # share of the steps in which the learning rate rises
 _CLIP = 1.0
 _CHECKPOINTS = 4  # in a run
@@ -36,10 +35,10 @@ _CHECKPOINTS = 4  # in a run
 class Assignment:
     """Everything that a rank needs to know. ``root``: URL of the store that the crops' uris are relative to."""
 
-    task: Task
+    task: Task[Any, Any]
     root: str
-    train: Sequence[StudySample]
-    held_out: Sequence[StudySample]
+    train: Sequence[Sample]
+    held_out: Sequence[Sample]
     constants: Constants
     settings: TrainSettings
     manifest_digest: str
@@ -93,14 +92,7 @@ def _run_epochs(
     state: State,
 ) -> None:
     settings, task = assignment.settings, assignment.task
-    dataset = StudyDataset(
-        assignment.root,
-        assignment.train,
-        task.shape,
-        augmentation=task.augmentation,
-        seed=settings.seed,
-        mark_stride=task.mark_stride,
-    )
+    dataset = task.dataset(assignment.root, assignment.train, augment=True, seed=settings.seed)
     sampler = ElasticBatches(
         state,
         samples=len(assignment.train),
@@ -113,7 +105,9 @@ def _run_epochs(
     every = -(-settings.epochs // _CHECKPOINTS)
     model.train()
     began = time.perf_counter()
-    loader = load(dataset, sampler, pin=own.device.type == "cuda")
+    loader: Any = DataLoader(
+        dataset, batch_sampler=sampler, collate_fn=join, num_workers=0, pin_memory=own.device.type == "cuda"
+    )
     for step, (batch, after) in enumerate(zip(loader, sampler.states, strict=True), done + 1):
         rate = learning_rate_at(step, assignment.steps, settings.learning_rate)
         loss = _step(task, model, optimiser, batch.to(own.device), rate, own.world)
@@ -129,32 +123,37 @@ def _run_epochs(
             began = time.perf_counter()
 
 
+def join(batches: Sequence[Any]) -> Any:
+    """Batches of one -> one batch, as their own class does it."""
+    return type(batches[0]).join(batches)
+
+
 def _step(
-    task: Task, model: nn.Module, optimiser: torch.optim.Optimizer, batch: StudyBatch, rate: float, world: int
+    task: Task[Any, Any], model: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, rate: float, world: int
 ) -> float:
-    """One optimiser step; gives the challenge's loss over the global batch."""
+    """One optimiser step; gives the first term of the loss over the global batch."""
     for group in optimiser.param_groups:
         group["lr"] = rate
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=batch.crops.is_cuda):
-        outputs = model(batch.crops, batch.present)
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=batch.weight.is_cuda):
+        outputs = model(*batch.inputs)
     losses = task.losses(outputs, batch)
-    challenge, weight, guided, judged = _totals(losses, world)
-    total = losses.challenge / weight + _GUIDANCE * losses.guidance / (guided + 1) + _PLACES * losses.places / judged
+    sums, weights = _totals(losses, task.weights(batch), world)
+    scales = [term.factor / max(weight + term.prior, 1e-9) for term, weight in zip(task.terms, weights, strict=True)]
+    total = (losses * losses.new_tensor(scales)).sum()
     optimiser.zero_grad(set_to_none=True)
     (total * world).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean over ranks; this is a sum
     nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
     optimiser.step()
-    return challenge / weight
+    return sums[0] / max(weights[0] + task.terms[0].prior, 1e-9)
 
 
-def _totals(losses: Losses, world: int) -> tuple[float, float, float, float]:
-    """Challenge loss, its weight, and the numbers of guided and of judged crops, over all ranks."""
-    parts = (losses.challenge.detach(), losses.weight, losses.guided, losses.judged)
-    sums = torch.stack([part.double() for part in parts])
+def _totals(losses: torch.Tensor, weights: torch.Tensor, world: int) -> tuple[list[float], list[float]]:
+    """The terms' sums and their weights, over all ranks."""
+    both = torch.stack([losses.detach().double(), weights.to(losses.device).double()])
     if world > 1:
-        dist.all_reduce(sums)
-    challenge, weight, guided, judged = sums.tolist()
-    return challenge, max(weight, 1e-9), guided, max(judged, 1.0)
+        dist.all_reduce(both)
+    sums, total = both.tolist()
+    return sums, total
 
 
 def _checkpoint(
@@ -180,14 +179,15 @@ def _answer(assignment: Assignment, own: Rank, model: nn.Module) -> Answers:
     """Every rank answers its part of the held-out studies; the parts are added up."""
     task, studies = assignment.task, assignment.held_out
     model.eval()
-    dataset = StudyDataset(assignment.root, studies, task.shape, augmentation=Augmentation(), seed=0)
+    dataset: Any = task.dataset(assignment.root, studies, augment=False, seed=0)
     answers = torch.zeros((len(studies), *assignment.constants.shape), dtype=torch.float64, device=own.device)
     for start in range(0, len(studies), own.world):
         share = rank_share(np.arange(start, min(start + own.world, len(studies))), rank=own.rank, world=own.world)
         batch = join([dataset[draw] for draw in draws(share, epoch=None)]).to(own.device)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=batch.crops.is_cuda):
-            outputs = model(batch.crops, batch.present)
-        answers[batch.index] += task.answers(outputs) * batch.weight[:, None, None]
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=batch.weight.is_cuda):
+            outputs = model(*batch.inputs)
+        said = task.answers(outputs)
+        answers[batch.index] += said * batch.weight.reshape(-1, *[1] * (said.ndim - 1))
     if own.world > 1:
         dist.all_reduce(answers)
     result: Any = answers.cpu().numpy()

@@ -57,15 +57,15 @@ OnStep: TypeAlias = Callable[[Step], None]
 
 
 @dataclass(frozen=True, slots=True)
-class TrainResult:
-    """How the trained model does on the studies it has not seen (splits validation and test together).
+class StageResult:
+    """How one trained model does on the studies it has not seen (splits validation and test together).
 
-    ``score``: the challenge's official number, lower is better. ``constant_score``: the same for the best answer that
-    looks at no image, fitted on the training studies. ``hindsight_score``: the same, fitted on the held-out studies
-    themselves: no constant of its kind can do better. ``parts``: what ``score`` is made of.
+    ``score``: the task's number, lower is better. ``constant_score``: the same for the best answer that looks at no
+    image, fitted on the training studies. ``hindsight_score``: the same, fitted on the held-out studies themselves: no
+    constant of its kind can do better. ``parts``: what ``score`` is made of.
     """
 
-    task: str
+    name: str
     score: float
     constant_score: float
     hindsight_score: float
@@ -73,11 +73,41 @@ class TrainResult:
     studies: Mapping[str, int]  # trained on, scored
     warnings: tuple[str, ...]
     checkpoint: Path
-    submission: Path
-    seconds: float
     steps: int
+    settings: TrainSettings
+    samples_digest: str
 
     @property
     def has_learned(self) -> bool:
         """Whether the model beats every constant."""
         return self.score < min(self.constant_score, self.hindsight_score)
+
+    def to_json(self) -> dict[str, Json]:
+        """No clock and no paths, so that equal runs give equal bytes."""
+        return {
+            "name": self.name,
+            "score": self.score,
+            "constant_score": self.constant_score,
+            "hindsight_score": self.hindsight_score,
+            "parts": dict(self.parts),
+            "studies": dict(self.studies),
+            "warnings": list(self.warnings),
+            "steps": self.steps,
+            "settings": self.settings.to_json(),
+            "samples_digest": self.samples_digest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What the stages of a recipe came to. ``submission``: the last one's answers for the held-out studies."""
+
+    task: str
+    stages: tuple[StageResult, ...]
+    submission: Path
+    seconds: float
+
+    @property
+    def final(self) -> StageResult:
+        """The last stage: the one that answers the challenge."""
+        return self.stages[-1]

@@ -48,7 +48,7 @@ def assignment(tmp_path_factory: pytest.TempPathFactory) -> Assignment:
     samples = task.samples(cervical_store(root, studies=10))
     train = [sample for sample in samples if sample.split == "train"]
     held_out = [sample for sample in samples if sample.split != "train"]
-    constants = task.constants(np.array([sample.targets for sample in train]))
+    constants = task.constants(train)
     return Assignment(task, str(root), train, held_out, constants, SETTINGS, "digest")
 
 
