@@ -40,8 +40,8 @@ def demo(out: Out = Path("curate-demo")) -> None:
         ("bytes in", *(in_bytes(task.balance.bytes_in) for task in shown.values())),
         ("bytes out", *(in_bytes(task.balance.bytes_out) for task in shown.values())),
         ("release", *("verified, nothing is wrong" for _ in shown)),
-        ("score on held-out studies", *(f"{task.trained.score:.4f}" for task in shown.values())),
-        ("best constant (lower is better)", *(f"{task.trained.constant_score:.4f}" for task in shown.values())),
+        ("score on held-out studies", *(f"{task.trained.final.score:.4f}" for task in shown.values())),
+        ("best constant (lower is better)", *(f"{task.trained.final.constant_score:.4f}" for task in shown.values())),
     ]
     stages = list(shown["cervical"].seconds)
     rows += [(f"seconds: {stage}", *(f"{task.seconds[stage]:.1f}" for task in shown.values())) for stage in stages]

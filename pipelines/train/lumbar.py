@@ -13,13 +13,16 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from curate.loading import Augmentation, CropShape, StudySample
-from curate.loading.dataset import StudyBatch
-from curate.loading.samples import lumbar_samples
+from curate.loading.dataset import StudyBatch, StudyDataset
+from curate.loading.samples import digest_samples, lumbar_samples
 from curate.manifests.schemas import LUMBAR_TARGETS
 from curate.scoring import score_lumbar
 from curate.scoring.lumbar import GRADE_COLUMNS, GRADE_WEIGHTS, GROUPS, group_of
+from pipelines.train.cervical import labels_of
 from pipelines.train.models import Finder
-from pipelines.train.task import Answers, Constants, Labels, Losses, Outputs, Score, guide
+from pipelines.train.recipe import Recipe, Stage
+from pipelines.train.task import Answers, Constants, Labels, Outputs, Score, Term
+from pipelines.train.warnings import about_crops
 
 _GROUP: NDArray[np.int64] = np.array([GROUPS.index(group_of(target)) for target in LUMBAR_TARGETS])  # of each target
 _MEMBERS = [
@@ -32,54 +35,61 @@ class Lumbar:
     """Targets in the order of ``LUMBAR_TARGETS``. Classes: Normal/Mild, Moderate, Severe."""
 
     name: str = "lumbar"
+    terms: tuple[Term, ...] = (Term("challenge"),)
     targets: tuple[str, ...] = LUMBAR_TARGETS
     shape = CropShape((3, 32, 32), (4.0, 1.25, 1.25))
     augmentation = Augmentation(shift_mm=2, turn_degrees=5, zoom=0.06, gain=0.15, offset=0.1)
-    mark_stride: int | None = None
 
     def samples(self, manifests: Mapping[str, pa.Table]) -> list[StudySample]:
         return lumbar_samples(manifests)
 
+    def is_labelled(self, sample: StudySample) -> bool:
+        return max(sample.targets) >= 0
+
+    def digest(self, samples: Sequence[StudySample]) -> str:
+        return digest_samples(samples)
+
+    def warnings(self, samples: Sequence[StudySample]) -> tuple[str, ...]:
+        return about_crops(samples)
+
+    def dataset(self, root: str, samples: Sequence[StudySample], *, augment: bool, seed: int) -> StudyDataset:
+        augmentation = self.augmentation if augment else Augmentation()
+        return StudyDataset(root, samples, self.shape, augmentation=augmentation, seed=seed)
+
     def model(self, constants: Constants) -> nn.Module:
         return Back(constants)
 
-    def losses(self, outputs: Outputs, batch: StudyBatch) -> Losses:
-        """Log loss weighted by grade. Canal rows count double: the metric averages groups; theirs is half as large."""
-        scores, looks = outputs
-        graded = (batch.targets >= 0) * batch.weight.unsqueeze(1)
-        truth = batch.targets.clamp(min=0)
-        weights = torch.tensor(GRADE_WEIGHTS, device=scores.device)[truth] * graded
-        chosen = scores.float().gather(2, truth.unsqueeze(2)).squeeze(2)
-        weights = weights * torch.tensor(np.where(_SPINAL, 2.0, 1.0), device=scores.device, dtype=weights.dtype)
-        nothing = scores.new_zeros(())
-        return Losses(-(weights * chosen).sum(), weights.sum(), *guide(looks.float(), batch), nothing, nothing)
+    def weights(self, batch: StudyBatch) -> torch.Tensor:
+        return _weights(batch).sum().unsqueeze(0)
+
+    def losses(self, outputs: Outputs, batch: StudyBatch) -> torch.Tensor:
+        """Log loss weighted by grade."""
+        chosen = outputs[0].float().gather(2, batch.targets.clamp(min=0).unsqueeze(2)).squeeze(2)
+        return -(_weights(batch) * chosen).sum().unsqueeze(0)
 
     def answers(self, outputs: Outputs) -> torch.Tensor:
         return torch.softmax(outputs[0].double(), dim=2)
 
-    def constants(self, labels: Labels) -> Constants:
+    def constants(self, samples: Sequence[StudySample]) -> Constants:
         """One row a group: the weighted shares of its grades; the canal's severe share as the whole metric wants it."""
+        labels = labels_of(samples)
         shares = np.stack([_shares(labels[:, group == _GROUP]) for group in range(len(GROUPS))])
         if not ((labels[:, _SPINAL] >= 0).any() and (labels[:, ~_SPINAL] >= 0).any()):
             return shares[_GROUP]
-        keys = [str(n) for n in range(len(labels))]
 
         def cost(severe: float) -> float:
             answers = np.repeat(_with_severe(shares, severe)[_GROUP][None], len(labels), axis=0)
-            return self.score(keys, labels, answers).score
+            return self.score(samples, answers).score
 
         best = minimize_scalar(cost, bounds=(0.01, 0.9), method="bounded", options={"xatol": 1e-3})
         return _with_severe(shares, float(best.x))[_GROUP]
 
-    def submission(self, keys: Sequence[str], answers: Answers) -> pd.DataFrame:
-        rows = [f"{key}_{target}" for key in keys for target in self.targets]
-        return pd.DataFrame({"row_id": rows, **dict(zip(GRADE_COLUMNS, answers.reshape(-1, 3).T, strict=True))})
-
-    def score(self, keys: Sequence[str], labels: Labels, answers: Answers) -> Score:
+    def score(self, samples: Sequence[StudySample], answers: Answers) -> Score:
+        keys, labels = [sample.study_key for sample in samples], labels_of(samples)
         graded = (labels >= 0).ravel()
-        solution = self.submission(keys, np.eye(3)[np.maximum(labels, 0)])[graded]
+        solution = submission(keys, np.eye(3)[np.maximum(labels, 0)])[graded]
         solution = solution.assign(sample_weight=np.array(GRADE_WEIGHTS)[labels.ravel()[graded]])
-        result = score_lumbar(solution, self.submission(keys, answers))
+        result = score_lumbar(solution, submission(keys, answers))
         return Score(
             result.score,
             {
@@ -89,6 +99,15 @@ class Lumbar:
                 "any_severe_spinal": result.any_severe_spinal,
             },
         )
+
+
+def submission(keys: Sequence[str], answers: Answers) -> pd.DataFrame:
+    """float64 (studies, 25, 3) in the challenge's long schema."""
+    rows = [f"{key}_{target}" for key in keys for target in LUMBAR_TARGETS]
+    return pd.DataFrame({"row_id": rows, **dict(zip(GRADE_COLUMNS, answers.reshape(-1, 3).T, strict=True))})
+
+
+LUMBAR = Recipe("lumbar", (Stage("classify", lambda root, checkpoints: Lumbar()),), submission)
 
 
 class Back(nn.Module):
@@ -117,6 +136,14 @@ class Back(nn.Module):
         moderate = self.moderate[_GROUP.tolist()] + narrow
         severe = moderate - nn.functional.softplus(self.apart)[_GROUP.tolist()]
         return _ordered(moderate, severe), torch.cat(looks, dim=1)
+
+
+def _weights(batch: StudyBatch) -> torch.Tensor:
+    """float32 (B, 25): of each target by its grade. Canal rows count double: the metric averages groups; theirs is half
+    as large."""
+    grades = torch.tensor(GRADE_WEIGHTS, device=batch.targets.device)[batch.targets.clamp(min=0)]
+    rows = torch.tensor(np.where(_SPINAL, 2.0, 1.0), device=grades.device, dtype=torch.float32)
+    return grades * rows * (batch.targets >= 0) * batch.weight.unsqueeze(1)
 
 
 def _ordered(moderate: torch.Tensor, severe: torch.Tensor) -> torch.Tensor:

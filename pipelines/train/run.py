@@ -1,127 +1,146 @@
-"""Train a task's baseline on a store's manifests and score it on the studies that it has not seen."""
+"""Train the stages of a recipe one after the other on a store's manifests; score each on studies it has not seen."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from curate.errors import Misconfigured
 from curate.identity import Json, canonical_json, digest_json
-from curate.loading import StudySample
-from curate.loading.samples import digest_samples
-from curate.storage.store import unavailable
-from pipelines.train.cervical import Cervical
+from curate.storage import is_url, open_store
+from pipelines.train.cervical import CERVICAL
+from pipelines.train.checkpoint import Checkpoints, read_record
 from pipelines.train.launch import run_on_ray
+from pipelines.train.logs import logging_to
 from pipelines.train.loop import Assignment
-from pipelines.train.lumbar import Lumbar
-from pipelines.train.settings import OnStep, Step, TrainResult, TrainSettings
-from pipelines.train.task import Labels, Score, Task
+from pipelines.train.lumbar import LUMBAR
+from pipelines.train.recipe import Recipe
+from pipelines.train.reports import OnReport, Report
+from pipelines.train.settings import StagedSettings, StageResult, TrainResult, TrainSettings
+from pipelines.train.task import Answers, Task
 
-_VERSION = 2  # raise it when the same settings and samples would train another model
-_TASKS: Mapping[str, type[Cervical] | type[Lumbar]] = {"cervical": Cervical, "lumbar": Lumbar}
+_VERSION = 4  # raise it when the same settings and samples would train another model
+_RECIPES: Mapping[str, Recipe] = {"cervical": CERVICAL, "lumbar": LUMBAR}
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where a recipe is trained. ``output``: folder or URL for checkpoints and results; ``logs``: a folder, or none."""
+
+    recipe: Recipe
+    root: str
+    manifests: Mapping[str, pa.Table]
+    output: str
+    logs: Path | None
+    on_report: OnReport
 
 
 def run_training(
-    task_name: str,
+    recipe_name: str,
     store_url: str,
     manifests: Mapping[str, pa.Table],
-    settings: TrainSettings,
-    output: Path,
-    on_step: OnStep,
+    settings: StagedSettings,
+    output: Path | str,
+    on_report: OnReport,
+    logs: Path | None,
 ) -> TrainResult:
     """See ``pipelines.train.train``."""
     began = time.perf_counter()
-    if task_name not in _TASKS:
-        raise Misconfigured(f"task: expected {' or '.join(_TASKS)}, got {task_name!r}")
-    task: Task = _TASKS[task_name]()
-    graded = [sample for sample in task.samples(manifests) if max(sample.targets) >= 0]
-    train = [sample for sample in graded if sample.split == "train"]
-    held_out = [sample for sample in graded if sample.split in ("validation", "test")]
-    for name, found in (("train", train), ("validation or test", held_out)):
+    recipe = recipe_named(recipe_name)
+    by_stage = stage_settings(recipe, settings)
+    store = open_store(output if is_url(output) else Path(output).resolve())
+    shop = Workshop(recipe, place_of(store_url), manifests, store.url, logs, on_report)
+    results: list[StageResult] = []
+    for stage in recipe.stages:
+        task = stage.make(shop.root, {result.name: result.checkpoint for result in results})
+        result, keys, answers = _train_stage(shop, stage.name, task, by_stage[stage.name])
+        results.append(result)
+    submission = recipe.submission(keys, answers).to_csv(index=False)
+    store.put("submission.csv", submission.encode())
+    record: dict[str, Json] = {"task": recipe_name, "stages": [result.to_json() for result in results]}
+    store.put("result.json", canonical_json(record) + b"\n")
+    return TrainResult(recipe_name, tuple(results), f"{store.url}/submission.csv", time.perf_counter() - began)
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of a task. Raises ``Misconfigured`` when there is none."""
+    if name not in _RECIPES:
+        raise Misconfigured(f"task: expected {' or '.join(_RECIPES)}, got {name!r}")
+    return _RECIPES[name]
+
+
+def stage_settings(recipe: Recipe, settings: StagedSettings) -> dict[str, TrainSettings]:
+    """What each stage is trained with. Raises ``Misconfigured`` for settings of a stage that there is not."""
+    names = [stage.name for stage in recipe.stages]
+    if unknown := sorted(set(settings.stages) - set(names)):
+        raise Misconfigured(f"train.stages.{unknown[0]}: expected {' or '.join(names)}")
+    return {stage.name: settings.of(stage.name, stage.settings) for stage in recipe.stages}
+
+
+def assign(
+    task: Task[Any, Any], root: str, manifests: Mapping[str, pa.Table], settings: TrainSettings, runs: str, stage: str
+) -> Assignment:
+    """What the ranks of a stage need to know. ``runs``: folder or URL below which the run has its place.
+
+    Raises ``Misconfigured`` when there is nothing to train on or to score.
+    """
+    labelled = [sample for sample in task.samples(manifests) if task.is_labelled(sample)]
+    train = [sample for sample in labelled if sample.split == "train"]
+    held_out = [sample for sample in labelled if sample.split in ("validation", "test")]
+    for split, found in (("train", train), ("validation or test", held_out)):
         if not found:
-            raise Misconfigured(f"training needs at least one graded study in the split {name}; there is none")
-    digest = digest_samples([*train, *held_out])
-    root = str(Path(store_url).resolve()) if "://" not in store_url else store_url
-    assignment = Assignment(task, root, train, held_out, task.constants(_labels(train)), settings, digest)
-    told: list[Step] = []
+            raise Misconfigured(f"training needs at least one graded study in the split {split}; there is none")
+    digest = task.digest([*train, *held_out])
+    # a place of the run's own: the same settings and samples go on where they stopped, others start anew
+    run: dict[str, Json] = {"version": _VERSION, "task": task.name, "settings": settings.identity(), "samples": digest}
+    place = f"{runs}/{stage}-{digest_json(run)[:16]}"
+    return Assignment(task, root, train, held_out, task.constants(train), settings, digest, place)
 
-    def tell(step: Step) -> None:
-        told.append(step)
-        on_step(step)
 
-    run = _run_folder(output, task_name, settings, digest)
-    answers, checkpoint = run_on_ray(assignment, run, tell)
+def place_of(url: str) -> str:
+    """A URL, or a folder by its whole path."""
+    return url if is_url(url) else str(Path(url).resolve())
 
-    keys, labels = [sample.study_key for sample in held_out], _labels(held_out)
-    score = task.score(keys, labels, answers)
-    result = TrainResult(
-        task=task_name,
+
+def _train_stage(
+    shop: Workshop, name: str, task: Task[Any, Any], settings: TrainSettings
+) -> tuple[StageResult, list[str], Answers]:
+    assignment = assign(task, shop.root, shop.manifests, settings, f"{shop.output}/runs", name)
+    run = assignment.place.rpartition("/")[2]
+    with logging_to(shop.logs, recipe=shop.recipe.name, run=run, settings=settings) as log:
+
+        def tell(report: Report) -> None:
+            log(report)
+            shop.on_report(report)
+
+        outcome = run_on_ray(assignment, tell)
+    if outcome.answers is None:
+        raise RuntimeError("a run that was not told to leave answers")
+    held_out = assignment.held_out
+    score = task.score(held_out, outcome.answers)
+
+    def constant(fitted: Any) -> float:
+        return task.score(held_out, np.repeat(fitted[None], len(held_out), axis=0)).score
+
+    checkpoint = Checkpoints(assignment.place).place_of(outcome.step)
+    result = StageResult(
+        name=name,
         score=score.score,
-        constant_score=_constant(task, keys, labels, fitted_on=_labels(train)).score,
-        hindsight_score=_constant(task, keys, labels, fitted_on=labels).score,
+        constant_score=constant(assignment.constants),
+        hindsight_score=constant(task.constants(held_out)),
         parts=score.parts,
-        studies={"train": len(train), "held_out": len(held_out)},
-        warnings=_warnings(graded),
+        studies={"train": len(assignment.train), "held_out": len(held_out)},
+        warnings=task.warnings([*assignment.train, *held_out]),
         checkpoint=checkpoint,
-        submission=output / "submission.csv",
-        seconds=0.0,
-        steps=assignment.steps,
+        weights_digest=read_record(checkpoint).weights_digest,
+        steps=outcome.step,
+        settings=settings,
+        samples_digest=assignment.manifest_digest,
     )
-    try:
-        task.submission(keys, answers).to_csv(result.submission, index=False)
-        (output / "result.json").write_bytes(canonical_json(_record(result, settings, digest)) + b"\n")
-    except OSError as error:
-        raise unavailable("write", error) from None
-    return replace(result, seconds=time.perf_counter() - began)
-
-
-def _run_folder(output: Path, task: str, settings: TrainSettings, digest: str) -> Path:
-    """A folder of the run's own: the same settings and samples go on where they stopped, others start anew."""
-    key = digest_json({"version": _VERSION, "task": task, "settings": settings.to_json(), "samples": digest})
-    folder = output.resolve() / "runs" / key[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unavailable("write", error) from None
-    return folder
-
-
-def _labels(samples: Sequence[StudySample]) -> Labels:
-    return np.array([sample.targets for sample in samples], dtype=np.int64)
-
-
-def _constant(task: Task, keys: Sequence[str], labels: Labels, *, fitted_on: Labels) -> Score:
-    return task.score(keys, labels, np.repeat(task.constants(fitted_on)[None], len(keys), axis=0))
-
-
-def _warnings(samples: Sequence[StudySample]) -> tuple[str, ...]:
-    crops = [crop for sample in samples for crop in sample.crops]
-    absent = sum(crop is None for crop in crops)
-    estimated = sum(crop is not None and crop.is_estimated for crop in crops)
-    warnings = []
-    if absent:
-        warnings.append(f"{absent} of {len(crops)} crops have no volume to come from: answered from the prior")
-    if estimated:
-        warnings.append(f"{estimated} of {len(crops)} crops lie at the mean place: no mask or point says where")
-    return tuple(warnings)
-
-
-def _record(result: TrainResult, settings: TrainSettings, digest: str) -> dict[str, Json]:
-    """What result.json says: no clock and no paths, so that equal runs give equal bytes."""
-    return {
-        "task": result.task,
-        "score": result.score,
-        "constant_score": result.constant_score,
-        "hindsight_score": result.hindsight_score,
-        "parts": dict(result.parts),
-        "studies": dict(result.studies),
-        "steps": result.steps,
-        "settings": settings.to_json(),
-        "samples_digest": digest,
-        "warnings": list(result.warnings),
-    }
+    return result, [sample.study_key for sample in held_out], outcome.answers

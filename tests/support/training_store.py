@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.geometry import Grid
+from curate.loading import StudySample
 from curate.manifests import schemas
 from curate.volumes import write_volume
 
@@ -24,6 +25,11 @@ AXIAL = np.array([[0, 0, 1.5], [0, 1.5, 0], [1.5, 0, 0]])  # S, P, L
 
 def table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+
+
+def samples_of(labels: NDArray[np.int64]) -> list[StudySample]:
+    """Studies that have labels and nothing to look at."""
+    return [StudySample(f"s{n}", "train", tuple(map(int, row)), (), ()) for n, row in enumerate(labels)]
 
 
 def grid_around(steps: NDArray[np.float64], shape: tuple[int, int, int], centre_mm: NDArray[np.float64]) -> Grid:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from curate.loading import Augmentation, CropShape, State, StudySample
-from curate.loading.dataset import Draw, ElasticBatches, StudyDataset, draws, join, load
+from curate.loading.dataset import Draw, ElasticBatches, StudyBatch, StudyDataset, draws, load
 from curate.loading.order import rank_share
 from curate.loading.samples import cervical_samples
 from tests.support.training_store import cervical_store
@@ -131,7 +131,7 @@ def test_draws_carry_the_padding() -> None:
 
 def test_batches_are_joined_and_moved_as_one(root: Path, samples: list[StudySample]) -> None:
     made = dataset(root, samples)
-    batch = join([made[Draw(0, None)], made[Draw(2, None, counts=False)]]).to(torch.device("cpu"))
+    batch = StudyBatch.join([made[Draw(0, None)], made[Draw(2, None, counts=False)]]).to(torch.device("cpu"))
     assert batch.crops.shape[0] == 2
     assert batch.index.tolist() == [0, 2]
     assert batch.weight.tolist() == [1.0, 0.0]

@@ -93,8 +93,8 @@ def test_training_leaves_a_checkpoint_a_score_and_a_submission(shown: tuple[Path
         training = out / f"{task}-store/training"
         result = json.loads((training / "result.json").read_bytes())
         assert result["task"] == task
-        assert 0 < result["score"] < 10
-        assert result["constant_score"] > 0
+        assert 0 < result["stages"][-1]["score"] < 10
+        assert result["stages"][-1]["constant_score"] > 0
         assert (training / "submission.csv").stat().st_size > 100
         assert list((training / "runs").rglob("weights.npz"))
 
@@ -104,7 +104,7 @@ def test_training_again_takes_up_the_finished_run(shown: tuple[Path, str], comma
     before = json.loads((out / "lumbar-store/training/result.json").read_bytes())
     code, text = command("train", out / "lumbar.toml")
     assert code == 0
-    assert f"score {before['score']:.4f}" in text
+    assert f"score {before['stages'][-1]['score']:.4f}" in text
     assert "best constant" in text
     assert json.loads((out / "lumbar-store/training/result.json").read_bytes()) == before
 

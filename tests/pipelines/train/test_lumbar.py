@@ -8,8 +8,9 @@ import torch
 
 from curate.loading.dataset import StudyBatch
 from curate.manifests.schemas import LUMBAR_TARGETS
-from pipelines.train.lumbar import Lumbar, _ordered
+from pipelines.train.lumbar import LUMBAR, Lumbar, _ordered
 from pipelines.train.task import Constants, Labels
+from tests.support.training_store import samples_of
 
 TASK = Lumbar()
 
@@ -32,8 +33,7 @@ def batch(truth: Labels, *, weight: list[float] | None = None) -> StudyBatch:
 
 
 def official(truth: Labels, constants: Constants) -> float:
-    keys = [f"s{n}" for n in range(len(truth))]
-    return TASK.score(keys, truth, np.repeat(constants[None], len(truth), axis=0)).score
+    return TASK.score(samples_of(truth), np.repeat(constants[None], len(truth), axis=0)).score
 
 
 def test_ordered_answers_are_probabilities_that_follow_the_scale() -> None:
@@ -58,12 +58,12 @@ def test_within_a_group_the_loss_is_the_official_one() -> None:
     truth = labels(9)
     model_says = torch.log_softmax(torch.randn(9, 25, 3), dim=2)
     answers = TASK.answers((model_says, torch.zeros(1))).numpy()
-    parts = TASK.score([f"s{n}" for n in range(9)], truth, answers).parts
+    parts = TASK.score(samples_of(truth), answers).parts
     for group, (first, last) in {"spinal": (0, 5), "foraminal": (5, 15), "subarticular": (15, 25)}.items():
         only = np.full_like(truth, -1)
         only[:, first:last] = truth[:, first:last]
-        losses = TASK.losses((model_says, torch.zeros(9, 25, 1)), batch(only))
-        assert float(losses.challenge / losses.weight) == pytest.approx(parts[group], rel=1e-5)
+        loss = TASK.losses((model_says, torch.zeros(9, 25, 1)), batch(only)) / TASK.weights(batch(only))
+        assert float(loss) == pytest.approx(parts[group], rel=1e-5)
 
 
 def test_targets_of_a_group_follow_each_other() -> None:
@@ -77,15 +77,14 @@ def test_padding_weighs_nothing() -> None:
     truth, says = labels(3), torch.log_softmax(torch.randn(3, 25, 3), dim=2)
     whole = TASK.losses((says[:1], torch.zeros(1, 25, 1)), batch(truth[:1]))
     padded = TASK.losses((says, torch.zeros(3, 25, 1)), batch(truth, weight=[1.0, 0.0, 0.0]))
-    assert float(padded.challenge) == pytest.approx(float(whole.challenge))
-    assert float(padded.weight) == float(whole.weight)
-    assert float(padded.guided) == 0
+    assert float(padded) == pytest.approx(float(whole))
+    assert TASK.weights(batch(truth, weight=[1.0, 0.0, 0.0])) == TASK.weights(batch(truth[:1]))
 
 
 def test_no_other_constants_score_better() -> None:
     """Against random neighbours: any_severe_spinal pulls the canal's severe share, the others are plain shares."""
     truth = labels(60, seed=1)
-    constants = TASK.constants(truth)
+    constants = TASK.constants(samples_of(truth))
     ours = official(truth, constants)
     draw = np.random.default_rng(2)
     for _ in range(60):
@@ -96,7 +95,7 @@ def test_no_other_constants_score_better() -> None:
 
 def test_the_constants_know_that_any_severe_counts() -> None:
     truth = labels(60, seed=1)
-    constants = TASK.constants(truth)
+    constants = TASK.constants(samples_of(truth))
     share = (truth[:, :5] == 2).sum() * 4 / np.array([1, 2, 4])[truth[:, :5][truth[:, :5] >= 0]].sum()
     assert constants[0, 2] > share + 0.05
     assert constants.sum(axis=1) == pytest.approx(np.ones(25))
@@ -105,18 +104,18 @@ def test_the_constants_know_that_any_severe_counts() -> None:
 def test_constants_without_any_canal_label_are_plain_shares() -> None:
     truth = labels(6)
     truth[:, :5] = -1
-    assert TASK.constants(truth)[0] == pytest.approx(np.array([1, 2, 4]) / 7)
+    assert TASK.constants(samples_of(truth))[0] == pytest.approx(np.array([1, 2, 4]) / 7)
 
 
 def test_a_model_without_crops_answers_the_constants() -> None:
-    constants = TASK.constants(labels(40))
+    constants = TASK.constants(samples_of(labels(40)))
     given = batch(labels(2))
     outputs = TASK.model(constants)(given.crops, torch.zeros(2, 25, dtype=torch.bool))
     assert TASK.answers(outputs).detach().numpy() == pytest.approx(np.repeat(constants[None], 2, axis=0), abs=1e-5)
 
 
 def test_each_crop_moves_its_own_target_only() -> None:
-    model = TASK.model(TASK.constants(labels(40)))
+    model = TASK.model(TASK.constants(samples_of(labels(40))))
     given = batch(labels(1)).crops
     before, _ = model(given, torch.ones(1, 25, dtype=torch.bool))
     changed = given.clone()
@@ -127,7 +126,7 @@ def test_each_crop_moves_its_own_target_only() -> None:
 
 
 def test_answers_are_written_in_the_challenge_schema() -> None:
-    frame = TASK.submission(["a"], np.tile([0.5, 0.3, 0.2], (1, 25, 1)))
+    frame = LUMBAR.submission(["a"], np.tile([0.5, 0.3, 0.2], (1, 25, 1)))
     assert frame.columns.tolist() == ["row_id", "normal_mild", "moderate", "severe"]
     assert frame["row_id"][0] == "a_spinal_canal_stenosis_l1_l2"
     assert (frame["severe"] == 0.2).all()

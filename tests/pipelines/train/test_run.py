@@ -49,14 +49,14 @@ def neck(session: None, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def test_the_model_beats_every_constant_on_patients_it_has_not_seen(neck: Trained) -> None:
-    assert neck.result.has_learned
-    assert neck.result.score < 0.8 * neck.result.constant_score
-    assert neck.result.studies == {"train": 9, "held_out": 6}
+    assert neck.result.final.has_learned
+    assert neck.result.final.score < 0.8 * neck.result.final.constant_score
+    assert neck.result.final.studies == {"train": 9, "held_out": 6}
 
 
 def test_every_step_is_told_in_order(neck: Trained) -> None:
-    assert [step.step for step in neck.steps] == list(range(1, neck.result.steps + 1))
-    assert neck.result.steps == 14 * 3
+    assert [step.step for step in neck.steps] == list(range(1, neck.result.final.steps + 1))
+    assert neck.result.final.steps == 14 * 3
     assert neck.steps[-1].loss < neck.steps[0].loss
 
 
@@ -67,27 +67,28 @@ def test_the_score_is_that_of_the_submission_it_leaves(neck: Trained) -> None:
     solution = pd.DataFrame(
         [{"row_id": f"{row['study_key']}_{name}", "fractured": row[name]} for row in rows for name in names]
     )
-    assert score_cervical(solution, submission).score == pytest.approx(neck.result.score, abs=1e-9)
+    assert score_cervical(solution, submission).score == pytest.approx(neck.result.final.score, abs=1e-9)
 
 
 def test_what_was_missing_is_said(neck: Trained) -> None:
-    assert neck.result.warnings == ("7 of 105 crops lie at the mean place: no mask or point says where",)
+    assert neck.result.final.warnings == ("7 of 105 crops lie at the mean place: no mask or point says where",)
 
 
 def test_the_result_file_holds_numbers_and_neither_clock_nor_path(neck: Trained) -> None:
     text = (neck.output / "result.json").read_text()
     record = json.loads(text)
-    assert record["score"] == neck.result.score
-    assert record["constant_score"] == neck.result.constant_score
-    assert record["settings"] == SETTINGS.to_json()
+    (stage,) = record["stages"]
+    assert stage["score"] == neck.result.final.score
+    assert stage["constant_score"] == neck.result.final.constant_score
+    assert stage["settings"] == SETTINGS.to_json()
     assert "seconds" not in record
     assert str(neck.store) not in text
 
 
 def test_everything_lies_in_the_output(neck: Trained) -> None:
     assert sorted(path.name for path in neck.output.iterdir()) == ["result.json", "runs", "submission.csv"]
-    assert neck.output in neck.result.checkpoint.parents
-    assert sorted(path.name for path in neck.result.checkpoint.iterdir()) == [
+    assert neck.output in neck.result.final.checkpoint.parents
+    assert sorted(path.name for path in neck.result.final.checkpoint.iterdir()) == [
         "checkpoint.json",
         "optimiser.npz",
         "weights.npz",
@@ -117,8 +118,8 @@ def test_a_study_without_its_axial_series_is_answered_all_the_same(session: None
     manifests = lumbar_store(tmp_path, studies=5, without_axial=(2,))
     quick = TrainSettings(epochs=1, batch_size=4)
     result = train("lumbar", str(tmp_path), manifests, quick, output=tmp_path / "training")
-    assert set(result.parts) == {"spinal", "foraminal", "subarticular", "any_severe_spinal"}
-    assert result.warnings[0].startswith("10 of 125 crops have no volume to come from")
+    assert set(result.final.parts) == {"spinal", "foraminal", "subarticular", "any_severe_spinal"}
+    assert result.final.warnings[0].startswith("10 of 125 crops have no volume to come from")
     submission = pd.read_csv(result.submission)
     rows = submission[submission["row_id"].str.startswith("s02_") & submission["row_id"].str.contains("subarticular")]
     assert len(rows) == 10
@@ -140,7 +141,7 @@ def test_an_interrupted_caller_leaves_no_run_behind(neck: Trained, session: None
     with pytest.raises(KeyboardInterrupt):
         train("cervical", str(neck.store), neck.manifests, SETTINGS, output=tmp_path, on_step=stop)
     quick = replace(SETTINGS, epochs=1, seed=2)
-    assert train("cervical", str(neck.store), neck.manifests, quick, output=tmp_path / "next").steps == 3
+    assert train("cervical", str(neck.store), neck.manifests, quick, output=tmp_path / "next").final.steps == 3
 
 
 @pytest.mark.parametrize(("kept", "missing"), [("test", "train"), ("train", "validation or test")])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import Misconfigured
-from pipelines.train.settings import Step, TrainResult, TrainSettings
+from pipelines.train.settings import StageResult, Step, TrainSettings
 
 
 @pytest.mark.parametrize(
@@ -38,5 +38,5 @@ def test_a_step_is_one_line() -> None:
 
 @pytest.mark.parametrize(("score", "has_learned"), [(0.3, True), (0.5, False), (0.6, False)])
 def test_to_have_learned_is_to_beat_every_constant(score: float, has_learned: bool) -> None:
-    result = TrainResult("cervical", score, 0.7, 0.5, {}, {}, (), Path("c"), Path("s"), 1.0, 1)
+    result = StageResult("classify", score, 0.7, 0.5, {}, {}, (), Path("c"), 1, TrainSettings(), "digest")
     assert result.has_learned == has_learned

@@ -31,7 +31,7 @@ manifests = cervical_store(root / "store", studies=5)
 steps = []
 settings = TrainSettings(epochs=1, batch_size=2, workers=2)
 result = train("cervical", "store", manifests, settings, output=Path("training"), on_step=steps.append)
-print(result.steps, len(steps), ray.is_initialized())
+print(result.final.steps, len(steps), ray.is_initialized())
 """
 
 
