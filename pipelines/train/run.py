@@ -13,16 +13,18 @@ import pyarrow as pa
 from curate.errors import Misconfigured
 from curate.identity import Json, canonical_json, digest_json
 from curate.storage.store import unavailable
-from pipelines.train.cervical import CERVICAL
+from pipelines.recipes.cervical import CERVICAL, CERVICAL_25D, CERVICAL_BASELINE
+from pipelines.recipes.lumbar import LUMBAR, LUMBAR_25D, LUMBAR_BASELINE
 from pipelines.train.launch import run_on_ray
 from pipelines.train.loop import Assignment
-from pipelines.train.lumbar import LUMBAR
 from pipelines.train.recipe import Recipe
 from pipelines.train.settings import OnStep, StageResult, TrainResult, TrainSettings
 from pipelines.train.task import Answers, Sample, Task
 
 _VERSION = 3  # raise it when the same settings and samples would train another model
-_RECIPES: Mapping[str, Recipe] = {"cervical": CERVICAL, "lumbar": LUMBAR}
+_RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (CERVICAL_BASELINE, CERVICAL, CERVICAL_25D, LUMBAR_BASELINE, LUMBAR, LUMBAR_25D)
+}
 
 
 def run_training(
@@ -48,11 +50,17 @@ def run_training(
     submission = output / "submission.csv"
     try:
         recipe.submission(keys, answers).to_csv(submission, index=False)
-        record: dict[str, Json] = {"task": recipe_name, "stages": [result.to_json() for result in results.values()]}
+        stages: list[Json] = [{**one.to_json(), "checkpoint": _within(output, one)} for one in results.values()]
+        record: dict[str, Json] = {"task": recipe_name, "stages": stages}
         (output / "result.json").write_bytes(canonical_json(record) + b"\n")
     except OSError as error:
         raise unavailable("write", error) from None
     return TrainResult(recipe_name, tuple(results.values()), submission, time.perf_counter() - began)
+
+
+def _within(output: Path, result: StageResult) -> str:
+    """Where a stage's checkpoint lies in the folder of results: ``curate predict`` finds it by this."""
+    return result.checkpoint.relative_to(output.resolve()).as_posix()
 
 
 def recipe_named(name: str) -> Recipe:

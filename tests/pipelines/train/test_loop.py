@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from curate.loading import State
-from pipelines.train.cervical import Cervical
+from pipelines.recipes.cervical import Cervical
 from pipelines.train.checkpoint import read_record
 from pipelines.train.loop import Assignment, Rank, learning_rate_at, train_rank
 from pipelines.train.settings import Step, TrainSettings
