@@ -80,7 +80,7 @@ def show(folder: Path, task: Task, session: Session, watch: Watch, say: Say) -> 
     if findings:
         raise DemoFailed(f"{len(findings)} findings, first: {findings[0]}")
     began = time.monotonic()
-    trained = train_spec(spec, workspace, on_step=lambda step: say(f"{task}: {step}"))
+    trained = train_spec(spec, workspace, on_report=lambda report: say(f"{task}: {report}"))
     timed("train", began)
     ordered = {"phantoms": seconds.pop("phantoms")} | stages.seconds | seconds
     return Shown(balance, trained, ordered, Path(workspace.store.url), frozen.path)

@@ -17,6 +17,7 @@ from curate.deid import Profile, load_profile
 from curate.errors import Misconfigured
 from curate.storage import is_url, lies_within, plain_url
 from curate.storage.opening import as_path
+from pipelines.train.settings import StagedSettings
 
 Task = Literal["cervical", "lumbar"]
 MODALITY: dict[str, str] = {"cervical": "CT", "lumbar": "MR"}
@@ -146,16 +147,6 @@ class Release(Section):
     include_volumes: bool = True
 
 
-class Train(Section):
-    """The baseline's settings."""
-
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=4, ge=1)  # studies over all workers
-    learning_rate: float = Field(default=3e-3, gt=0.0, lt=1.0)
-    workers: int = Field(default=2, ge=1)
-    seed: int = 0
-
-
 class Runtime(Section):
     """How the work is cut and where it runs; nothing here changes a byte of the result."""
 
@@ -181,7 +172,7 @@ class _Spec(Section):
     volumes: Volumes
     split: Split
     release: Release
-    train: Train = Train()
+    train: StagedSettings = StagedSettings()
     runtime: Runtime = Runtime()
 
     def deid_profile(self, site: str = "") -> Profile:

@@ -1,40 +1,48 @@
-"""Crops in millimetres: a small lattice laid around a place in the patient, read from a stored volume.
+"""Crops in millimetres: a small lattice laid around a place in the patient. Where it lies; no voxels are read here.
 
 The lattice follows the volume's own axes, permuted and flipped to the order asked for (as ``SPL``), so that a crop
-shows the same anatomy the same way round whatever the scanner stored. Values between voxels are interpolated linearly;
-a lattice much coarser than the volume is not smoothed first, so choose its spacing near the volume's.
+shows the same anatomy the same way round whatever the scanner stored.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
 from curate.geometry import Grid
-from curate.volumes import StoredVolume, open_volume
 
 _AXES = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "I": (2, -1), "S": (2, 1)}  # LPS axis, sign
 
-Block = NDArray[np.generic]
+Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class CropShape:
-    """How large a crop is: voxels and millimetres along its three axes."""
+    """How large a crop is: voxels and millimetres along its three axes (D, H, W).
+
+    A 2.5D stack has channels beside: each of its D slices with ``neighbours`` more on both sides, ``neighbour_mm``
+    apart, and then with ``mask`` the object's voxels in the mask of that name, as 0 and 1.
+    """
 
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
+    neighbours: int = 0
+    neighbour_mm: float = 1.0
+    mask: str | None = None
 
     @property
-    def half_mm(self) -> NDArray[np.float64]:
-        """From the centre to the outermost voxel centres, (3,)."""
-        half: NDArray[np.float64] = (np.array(self.shape) - 1) / 2 * np.array(self.spacing_mm)
-        return half
+    def slices(self) -> int:
+        """How many slices of the image are shown for each of D."""
+        return 2 * self.neighbours + 1
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Shape of the array that is read: (D, H, W), or (D, channels, H, W) when there is more than one channel."""
+        channels = self.slices + (self.mask is not None)
+        return self.shape if channels == 1 else (self.shape[0], channels, *self.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,8 @@ class CropRequest:
 
     ``centre_mm``: LPS. ``axes``: where the crop's three axes point (``SPL``). ``mirrored``: turn left and right round,
     so that both sides of the body look alike. ``is_estimated``: the place comes from other patients, not from a label
-    of this one.
+    of this one. ``label``: the value of the object in masks; 0 stands for everything that is labelled. ``region``: the
+    centre may be drawn from the box around ``centre_mm`` whose half edges these three LPS vectors (mm) are.
     """
 
     uri: str
@@ -53,6 +62,15 @@ class CropRequest:
     high: float
     mirrored: bool = False
     is_estimated: bool = False
+    label: int = 0
+    region: tuple[Vector, Vector, Vector] | None = None
+
+    def drawn(self, draws: NDArray[np.float64]) -> CropRequest:
+        """The crop at one place of its region, by three numbers in [0, 1); itself when it has none."""
+        if self.region is None:
+            return self
+        x, y, z = (float(v) for v in np.array(self.centre_mm) + (2 * draws - 1) @ np.array(self.region))
+        return replace(self, centre_mm=(x, y, z), region=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,83 +144,6 @@ def places_mm(
     along = [np.arange(n // stride) * stride + (stride - 1) / 2 for n in shape.shape]
     cells = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 3)
     return grid.to_patient(first + cells @ matrix.T)
-
-
-def block_around(
-    grid: Grid, request: CropRequest, shape: CropShape, reach: Augmentation
-) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """The box of voxels (start, shape) that holds the crop under every jitter within ``reach``."""
-    matrix, first = lattice(grid, request, shape, Jitter())
-    half = np.abs(matrix) @ ((np.array(shape.shape) - 1) / 2)
-    centre = first + matrix @ ((np.array(shape.shape) - 1) / 2)
-    diagonal_mm = float(np.linalg.norm(shape.half_mm))
-    slack_mm = reach.shift_mm + diagonal_mm * (reach.zoom + 2 * np.sin(np.deg2rad(reach.turn_degrees)))
-    half += slack_mm / np.array(grid.spacing_mm)
-    low = np.floor(centre - half).astype(int) - 1
-    high = np.ceil(centre + half).astype(int) + 2
-    size = high - low
-    return (int(low[0]), int(low[1]), int(low[2])), (int(size[0]), int(size[1]), int(size[2]))
-
-
-@dataclass(slots=True)
-class CropReader:
-    """Reads crops of the volumes below one store or release; keeps opened volumes and the blocks it read last.
-
-    Not safe to share between threads. ``cache_bytes``: how much to keep; 0 keeps nothing.
-    """
-
-    root: str
-    shape: CropShape
-    reach: Augmentation = Augmentation()
-    cache_bytes: int = 256 << 20
-    _volumes: OrderedDict[str, StoredVolume] = field(default_factory=OrderedDict)
-    _blocks: OrderedDict[CropRequest, tuple[tuple[int, int, int], Block]] = field(default_factory=OrderedDict)
-    _kept: int = 0
-
-    def read(self, request: CropRequest, jitter: Jitter = Jitter()) -> NDArray[np.float32]:
-        """float32 of ``shape.shape`` in [-1, 1]; outside the volume lies ``request.low``.
-
-        Raises ``Unavailable`` when the storage refuses.
-        """
-        volume = self._open(request.uri)
-        start, block = self._block(volume, request)
-        matrix, first = lattice(volume.grid, request, self.shape, jitter)
-        values = affine_transform(
-            block.astype(np.float32),
-            matrix,
-            first - np.array(start),
-            output_shape=self.shape.shape,
-            output=np.float32,
-            order=1,
-            mode="constant",
-            cval=request.low,
-        )
-        return scale(values, request.low, request.high, gain=jitter.gain, offset=jitter.offset)
-
-    def places_mm(self, request: CropRequest, jitter: Jitter, *, stride: int) -> NDArray[np.float64]:
-        """Where the cells of a crop lie; see ``places_mm``."""
-        return places_mm(self._open(request.uri).grid, request, self.shape, jitter, stride=stride)
-
-    def _open(self, uri: str) -> StoredVolume:
-        if uri not in self._volumes:
-            self._volumes[uri] = open_volume(f"{self.root.rstrip('/')}/{uri}")
-            if len(self._volumes) > 256:
-                self._volumes.popitem(last=False)
-        return self._volumes[uri]
-
-    def _block(self, volume: StoredVolume, request: CropRequest) -> tuple[tuple[int, int, int], Block]:
-        if request in self._blocks:
-            self._blocks.move_to_end(request)
-            return self._blocks[request]
-        start, size = block_around(volume.grid, request, self.shape, self.reach)
-        lowest = np.iinfo(volume.dtype).min if np.issubdtype(volume.dtype, np.integer) else request.low
-        block = volume.crop(start, size, pad=max(lowest, round(request.low)))
-        self._kept += block.nbytes
-        self._blocks[request] = start, block
-        while self._kept > self.cache_bytes and self._blocks:
-            _, (_, oldest) = self._blocks.popitem(last=False)
-            self._kept -= oldest.nbytes
-        return start, block
 
 
 def scale(

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from curate.loading.crops import Augmentation, CropReader, CropShape, Jitter
-from curate.loading.order import Share, State, batches, rank_share, uniforms
+from curate.loading.crops import Augmentation, CropShape, Jitter
+from curate.loading.joining import join as join
+from curate.loading.joining import to_device
+from curate.loading.order import DRAWS, PLACES, Order, Share, State, batches, rank_share, uniforms
+from curate.loading.reader import CropReader, Open
 from curate.loading.samples import StudySample
+from curate.volumes import open_volume
+
+Sample = TypeVar("Sample", covariant=True)
+
+_NO_EPOCH = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One visit of one sample: its index, the epoch (None: no augmentation), and whether it weighs anything."""
+    """One visit of one sample: its index, the epoch (None: no augmentation), and whether it weighs anything.
+
+    ``visit``: how often the epoch has used the sample before, so that no two visits look alike.
+    """
 
     index: int
     epoch: int | None
     counts: bool = True
+    visit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StudyBatch:
     """Studies as tensors. D, H, W: the crop's shape.
 
-    ``crops``: float32 (B, T, D, H, W) in [-1, 1], zero where absent. ``present``: bool (B, T). ``marks``: bool (B, T,
-    cells), the cells of the crop where a reader saw the finding. ``targets``: int64 (B, labels), -1 where not graded.
-    ``weight``: float32 (B,), 0 for padding. ``index``: int64 (B,).
+    ``crops``: float32 (B, T, D, H, W) in [-1, 1], or (B, T, D, channels, H, W) of stacks; zero where absent.
+    ``present``: bool (B, T). ``marks``: bool (B, T, cells), the cells of the crop where a reader saw the finding.
+    ``targets``: int64 (B, labels), -1 where not graded. ``weight``: float32 (B,), 0 for padding. ``index``: int64 (B,).
     """
 
     crops: torch.Tensor
@@ -47,24 +63,24 @@ class StudyBatch:
     @classmethod
     def join(cls, batches: Sequence[StudyBatch]) -> StudyBatch:
         """Batches one after the other as one."""
-        columns = zip(*(batch._tensors() for batch in batches), strict=True)
-        return cls(*(torch.cat(column) for column in columns))
+        return join(batches)
 
     def pin_memory(self) -> StudyBatch:
         return StudyBatch(*(tensor.pin_memory() for tensor in self._tensors()))
 
     def to(self, device: torch.device) -> StudyBatch:
         """Copy to a device; pinned tensors are copied without waiting."""
-        return StudyBatch(*(tensor.to(device, non_blocking=True) for tensor in self._tensors()))
+        return to_device(self, device)
 
     def _tensors(self) -> tuple[torch.Tensor, ...]:
         return self.crops, self.present, self.marks, self.targets, self.weight, self.index
 
 
 class StudyDataset(Dataset[StudyBatch]):
-    """Studies by ``Draw``; augmentation is a pure function of (seed, epoch, index), so the order of reading is free.
+    """Studies by ``Draw``, in any order: augmentation is a pure function of (seed, epoch, index, visit).
 
-    ``mark_stride``: voxels a side of a cell of ``marks``; None makes none.
+    ``mark_stride``: voxels a side of a cell of ``marks``; None makes none. ``open_url``: how volumes are opened. Safe
+    to share between threads, to pickle and to keep over a fork.
     """
 
     def __init__(
@@ -76,6 +92,7 @@ class StudyDataset(Dataset[StudyBatch]):
         augmentation: Augmentation,
         seed: int,
         mark_stride: int | None = None,
+        open_url: Open = open_volume,
     ) -> None:
         self._samples = samples
         self._shape = shape
@@ -83,7 +100,7 @@ class StudyDataset(Dataset[StudyBatch]):
         self._seed = seed
         self._stride = mark_stride
         self._cells = 0 if mark_stride is None else int(np.prod([n // mark_stride for n in shape.shape]))
-        self._reader = CropReader(root, shape, augmentation)
+        self._reader = CropReader(root, shape, open_url=open_url)
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -92,13 +109,15 @@ class StudyDataset(Dataset[StudyBatch]):
         """A batch of one. Raises ``Unavailable`` when the storage refuses."""
         sample = self._samples[draw.index]
         slots = len(sample.crops)
-        crops = np.zeros((1, slots, *self._shape.shape), dtype=np.float32)
+        crops = np.zeros((1, slots, *self._shape.size), dtype=np.float32)
         present = np.zeros((1, slots), dtype=bool)
         marks = np.zeros((1, slots, self._cells), dtype=bool)
-        for slot, (request, jitter) in enumerate(zip(sample.crops, self._jitters(draw, slots), strict=True)):
-            if request is None:
+        places = self._uniforms(draw, slots, 3, kind=PLACES)
+        for slot, (wish, jitter) in enumerate(zip(sample.crops, self._jitters(draw, slots), strict=True)):
+            if wish is None:
                 continue
-            crops[0, slot] = self._reader.read(request, jitter)
+            request = wish.drawn(places[slot])
+            self._reader.read(request, jitter, out=crops[0, slot])
             present[0, slot] = True
             if self._stride is not None and sample.marks[slot]:
                 cells = self._reader.places_mm(request, jitter, stride=self._stride)
@@ -116,19 +135,25 @@ class StudyDataset(Dataset[StudyBatch]):
     def _jitters(self, draw: Draw, slots: int) -> list[Jitter]:
         if draw.epoch is None:
             return [Jitter()] * slots
-        count = Augmentation.DRAWS
-        numbers = uniforms(slots * count, seed=self._seed, epoch=draw.epoch, index=draw.index)
-        return [self._augmentation.jitter(row) for row in numbers.reshape(slots, count)]
+        return [self._augmentation.jitter(row) for row in self._uniforms(draw, slots, Augmentation.DRAWS)]
+
+    def _uniforms(self, draw: Draw, slots: int, count: int, *, kind: int = DRAWS) -> NDArray[np.float64]:
+        """(slots, count) numbers of a visit's own; without an epoch those of a place in time that is none."""
+        epoch = _NO_EPOCH if draw.epoch is None else draw.epoch
+        numbers = uniforms(slots * count, seed=self._seed, epoch=epoch, index=draw.index, visit=draw.visit, kind=kind)
+        return numbers.reshape(slots, count)
 
 
 class ElasticBatches(Sampler[list[Draw]]):
     """A rank's part of every global batch from ``state`` to the end of the last epoch, as a batch sampler.
 
-    ``batch_size`` counts the whole global batch, over all ranks. ``states`` says, batch by batch, where the run stands
-    after it.
+    ``samples``: how many, or an ``Order`` of them. ``batch_size`` counts the whole global batch, over all ranks.
+    ``states`` says, batch by batch, where the run stands after it.
     """
 
-    def __init__(self, state: State, *, samples: int, batch_size: int, epochs: int, rank: int, world: int) -> None:
+    def __init__(
+        self, state: State, *, samples: int | Order, batch_size: int, epochs: int, rank: int, world: int
+    ) -> None:
         self._plan = list(batches(state, samples=samples, batch_size=batch_size, epochs=epochs))
         self._rank = rank
         self._world = world
@@ -142,7 +167,9 @@ class ElasticBatches(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         for batch in self._plan:
-            yield draws(rank_share(batch.indices, rank=self._rank, world=self._world), epoch=batch.epoch)
+            share = rank_share(np.arange(len(batch.indices)), rank=self._rank, world=self._world)
+            own = zip(share.indices, share.counts.tolist(), strict=True)
+            yield [Draw(int(batch.indices[n]), batch.epoch, counts, int(batch.visits[n])) for n, counts in own]
 
 
 def draws(share: Share, *, epoch: int | None) -> list[Draw]:
@@ -151,6 +178,23 @@ def draws(share: Share, *, epoch: int | None) -> list[Draw]:
     return [Draw(index, epoch, counts) for index, counts in pairs]
 
 
-def load(dataset: StudyDataset, sampler: Sampler[list[Draw]], *, pin: bool = False) -> DataLoader[StudyBatch]:
-    """Batches in the sampler's order, read in this process; ``pin``: into page-locked memory, for a GPU."""
-    return DataLoader(dataset, batch_sampler=sampler, collate_fn=StudyBatch.join, num_workers=0, pin_memory=pin)
+def load(
+    dataset: Dataset[Sample], sampler: Sampler[list[Draw]], *, workers: int = 0, pin: bool = False
+) -> DataLoader[Sample]:
+    """The same batches as ``curate.loading.loader.Loader`` gives, read by processes: for transforms in slow Python.
+
+    ``workers``: processes (0: this one), forked from a server that has read nothing, or spawned where there is none,
+    so that no lock or socket of a reader is inherited; the dataset is pickled to them. ``pin``: page-locked memory.
+    """
+    context: BaseContext | None = None
+    if workers:
+        context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+        context.set_forkserver_preload([__name__])  # its children need not import torch again
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=join,
+        num_workers=workers,
+        multiprocessing_context=context,
+        pin_memory=pin,
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,10 @@ from curate.identity import Json
 
 Indices = NDArray[np.int64]
 
-_ORDER, _DRAWS = 1, 2  # streams: the order of an epoch and the draws of a sample never share a hash
+DRAWS, PLACES = 2, 3  # streams: what is drawn for a sample, and the order of an epoch, never share a hash
+_ORDER = 1
+_PARTS = 1 << 8  # streams of other kinds lie below
+_VISIT = 1 << 40  # more than any number of samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Batch:
     epoch: int
     number: int  # counted from 0 within the epoch
     indices: Indices  # (size,); the last batch of an epoch may be shorter
+    visits: Indices  # (size,): how often the epoch has used each of them before
     after: State
 
 
@@ -64,26 +69,52 @@ class Share:
     counts: NDArray[np.bool_]
 
 
-def epoch_order(samples: int, *, seed: int, epoch: int) -> Indices:
-    """The permutation of 0..samples-1 in which an epoch visits them; int64 (samples,)."""
-    keys = _mix(np.arange(samples, dtype=np.uint64) ^ _stream(seed, epoch, _ORDER))
+class Order(Protocol):
+    """Which samples an epoch visits, one after the other: a pure function of (seed, epoch). See ``orders``."""
+
+    def __len__(self) -> int:
+        """Visits in an epoch."""
+
+    def epoch(self, *, seed: int, epoch: int) -> Indices:
+        """Index of the sample at each position; int64 (len,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled:
+    """Every sample once, in an order of the epoch's own."""
+
+    samples: int
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def epoch(self, *, seed: int, epoch: int) -> Indices:
+        return epoch_order(self.samples, seed=seed, epoch=epoch)
+
+
+def epoch_order(samples: int, *, seed: int, epoch: int, part: int = 0) -> Indices:
+    """The permutation of 0..samples-1 in which an epoch visits them; int64 (samples,). ``part``: one of several."""
+    keys = _mix(np.arange(samples, dtype=np.uint64) ^ _stream(seed, epoch, _ORDER + _PARTS * part))
     return np.argsort(keys, kind="stable").astype(np.int64)
 
 
-def batches(state: State, *, samples: int, batch_size: int, epochs: int) -> Iterator[Batch]:
+def batches(state: State, *, samples: int | Order, batch_size: int, epochs: int) -> Iterator[Batch]:
     """Every global batch from ``state`` to the end of the last epoch. Nothing is missing and nothing comes twice.
 
-    The batch size may change at a resume: the rest of the epoch is then cut anew, still without loss or repeat.
+    ``samples``: how many, to be shuffled, or an order of one's own. The batch size may change at a resume: the rest of
+    the epoch is then cut anew, still without loss or repeat.
     """
-    if samples < 1 or batch_size < 1:
+    order = Shuffled(samples) if isinstance(samples, int) else samples
+    length = len(order)
+    if length < 1 or batch_size < 1:
         raise ValueError("samples and batch_size: expected at least 1")
     while state.epoch < epochs:
-        order = epoch_order(samples, seed=state.seed, epoch=state.epoch)
-        for start in range(state.consumed, samples, batch_size):
-            chosen = order[start : start + batch_size]
-            end = start + len(chosen)
-            after = replace(state, consumed=end) if end < samples else replace(state, epoch=state.epoch + 1, consumed=0)
-            yield Batch(state.epoch, start // batch_size, chosen, after)
+        indices = order.epoch(seed=state.seed, epoch=state.epoch)
+        visits = _earlier(indices)
+        for start in range(state.consumed, length, batch_size):
+            end = min(start + batch_size, length)
+            after = replace(state, consumed=end) if end < length else replace(state, epoch=state.epoch + 1, consumed=0)
+            yield Batch(state.epoch, start // batch_size, indices[start:end], visits[start:end], after)
         state = replace(state, epoch=state.epoch + 1, consumed=0)
 
 
@@ -101,12 +132,25 @@ def rank_share(batch: Indices, *, rank: int, world: int) -> Share:
     return Share(padded, np.arange(len(padded)) < len(own))
 
 
-def uniforms(count: int, *, seed: int, epoch: int, index: int) -> NDArray[np.float64]:
-    """``count`` numbers in [0, 1) that belong to one sample of one epoch, whoever draws them; float64 (count,)."""
-    stream = _mix(np.array([index], dtype=np.uint64) ^ _stream(seed, epoch, _DRAWS))
+def uniforms(
+    count: int, *, seed: int, epoch: int, index: int, visit: int = 0, kind: int = DRAWS
+) -> NDArray[np.float64]:
+    """``count`` numbers in [0, 1) that belong to one visit of a sample in an epoch, whoever draws them; float64."""
+    stream = _mix(np.array([index + _VISIT * visit], dtype=np.uint64) ^ _stream(seed, epoch, kind))
     bits = _mix(np.arange(count, dtype=np.uint64) + stream)
     draws: NDArray[np.float64] = (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
     return draws
+
+
+def _earlier(indices: Indices) -> Indices:
+    """At each position, how often the same index stood before it."""
+    sorting = np.argsort(indices, kind="stable")
+    ordered = indices[sorting]
+    is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    places = np.arange(len(indices))
+    earlier = np.empty(len(indices), np.int64)
+    earlier[sorting] = places - np.maximum.accumulate(np.where(is_first, places, 0))
+    return earlier
 
 
 def _stream(seed: int, epoch: int, kind: int) -> NDArray[np.uint64]:

@@ -58,9 +58,10 @@ class Slot:
     series_type: str | None
     axes: str
     mirrored: bool = False
+    label: int = 0  # the object's value in the masks
 
 
-CERVICAL_SLOTS = tuple(Slot(name, None, "SPL") for name in CERVICAL_TARGETS[1:])
+CERVICAL_SLOTS = tuple(Slot(name, None, "SPL", label=n) for n, name in enumerate(CERVICAL_TARGETS[1:], 1))
 LUMBAR_SLOTS = tuple(
     Slot(
         f"{condition}:{level}",
@@ -161,7 +162,7 @@ def _crop(
 
 def _request(slot: Slot, place: Place, point_mm: NDArray[np.float64], *, is_estimated: bool) -> CropRequest:
     x, y, z = (float(v) for v in point_mm)
-    return CropRequest(place.uri, (x, y, z), slot.axes, place.low, place.high, slot.mirrored, is_estimated)
+    return CropRequest(place.uri, (x, y, z), slot.axes, place.low, place.high, slot.mirrored, is_estimated, slot.label)
 
 
 def _labels(row: Mapping[str, int | None], names: Iterable[str]) -> tuple[int, ...]:
@@ -170,4 +171,6 @@ def _labels(row: Mapping[str, int | None], names: Iterable[str]) -> tuple[int, .
 
 
 def _crop_json(crop: CropRequest) -> Json:
-    return [crop.uri, list(crop.centre_mm), crop.axes, crop.low, crop.high, crop.mirrored, crop.is_estimated]
+    region: Json = None if crop.region is None else [list(edge) for edge in crop.region]
+    how: list[Json] = [crop.mirrored, crop.is_estimated, crop.label, region]
+    return [crop.uri, list(crop.centre_mm), crop.axes, crop.low, crop.high, *how]

@@ -7,9 +7,11 @@ first (``curate.geometry.resample``); the stored overview is read where it is fi
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,18 +40,20 @@ class View:
     labels: NDArray[np.uint8] | None = None
 
 
-@dataclass(slots=True)
 class ViewReader:
     """Reads views of volumes below one store or release; keeps what it read last, already coarse.
 
-    Not safe to share between threads. ``cache_bytes``: how much to keep.
+    Safe to share between threads, and to pickle. ``cache_bytes``: how much to keep.
     """
 
-    root: str
-    shape: CropShape
-    cache_bytes: int = 256 << 20
-    _kept: OrderedDict[tuple[str, str | None], list[tuple[NDArray[Any], Grid]]] = field(default_factory=OrderedDict)
-    _bytes: int = 0
+    def __init__(self, root: str, shape: CropShape, *, cache_bytes: int = 256 << 20) -> None:
+        self.root, self.shape, self.cache_bytes = root, shape, cache_bytes
+        self._kept: OrderedDict[tuple[str, str | None], list[tuple[NDArray[Any], Grid]]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(ViewReader, cache_bytes=self.cache_bytes), (self.root, self.shape)
 
     def read(self, request: CropRequest, jitter: Jitter = _STILL, *, label: str | None = None) -> View:
         """The lattice of ``shape`` around ``request.centre_mm``. ``label``: the mask to sample beside it.
@@ -66,15 +70,18 @@ class ViewReader:
 
     def _coarse(self, uri: str, label: str | None) -> list[tuple[NDArray[Any], Grid]]:
         key = uri, label
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
         found = _read_coarse(open_volume(f"{self.root.rstrip('/')}/{uri}"), min(self.shape.spacing_mm), label)
-        self._kept[key] = found
-        self._bytes += sum(array.nbytes for array, _ in found)
-        while self._bytes > self.cache_bytes and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= sum(array.nbytes for array, _ in oldest)
+        with self._lock:
+            self._bytes += sum(array.nbytes for array, _ in found)
+            self._bytes -= sum(array.nbytes for array, _ in self._kept.pop(key, ()))  # another thread was faster
+            self._kept[key] = found
+            while self._bytes > self.cache_bytes and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                self._bytes -= sum(array.nbytes for array, _ in oldest)
         return found
 
 

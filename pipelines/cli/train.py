@@ -1,33 +1,66 @@
-"""``curate train``: the baseline of the spec's task."""
+"""``curate train``: the recipe of the spec's task."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.console import console
+from pipelines.cli.console import console, in_bytes, show_table
 from pipelines.cli.options import SpecFile
 
+if TYPE_CHECKING:
+    from pipelines.train.rehearsal import Rehearsal
+
 Out = Annotated[
-    Path | None, typer.Option("--out", help="A folder for checkpoints and scores; by default training/ in the store.")
+    str | None,
+    typer.Option("--out", help="A folder or URL for checkpoints, logs and scores; by default training/ in the store."),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say memory and time from a few steps; write nothing.")]
 
 
-def train(spec: SpecFile, out: Out = None) -> None:
-    """Train the baseline on what the run accepted and score it, by the challenge's own metric, on studies held out.
+def train(spec: SpecFile, out: Out = None, dry_run: DryRun = False) -> None:
+    """Train the recipe on what the run accepted and score it, by the challenge's own metric, on studies held out.
 
-    Data parallel on Ray Train: gloo on CPUs, nccl on GPUs. Prints a line a step; needs the [train] extra.
+    On Ray Train: gloo on CPUs, nccl on GPUs. Prints a line a step; needs the [train] extra. Interrupted, killed, or
+    told to stop by SIGTERM or SIGUSR1 (exit code 75), the same command goes on from the last checkpoint with the very
+    next batch.
     """
     from pipelines.spec import read_spec
-    from pipelines.training import train_spec
+    from pipelines.training import rehearse_spec, train_spec
     from pipelines.workspace import open_workspace
 
     read = read_spec(spec)
-    result = train_spec(read, open_workspace(read), on_step=lambda step: console.print(str(step)), output=out)
-    console.print(f"score {result.final.score:.4f} (lower is better), best constant {result.final.constant_score:.4f}")
+    if dry_run:
+        for rehearsal in rehearse_spec(read, open_workspace(read)):
+            _show(rehearsal)
+        return
+    result = train_spec(read, open_workspace(read), on_report=lambda report: console.print(str(report)), output=out)
     for stage in result.stages:
+        console.print(
+            f"{stage.name}: score {stage.score:.4f} (lower is better), best constant {stage.constant_score:.4f}"
+        )
         for warning in stage.warnings:
-            console.print(f"warning: {stage.name}: {warning}")
-        console.print(f"checkpoint of {stage.name} {stage.checkpoint}")
+            console.print(f"warning: {warning}")
+        console.print(f"checkpoint {stage.checkpoint}")
+    console.print(f"answers for the held-out studies {result.submission}")
+
+
+def _show(rehearsal: Rehearsal) -> None:
+    show_table(
+        f"Stage {rehearsal.stage}: what a rank would take",
+        ("", "what"),
+        [
+            ("parameters", f"{rehearsal.parameters:,}"),
+            ("weights", in_bytes(rehearsal.weight_bytes)),
+            ("gradients", in_bytes(rehearsal.gradient_bytes)),
+            ("optimiser", in_bytes(rehearsal.optimiser_bytes)),
+            ("activations of one part of a batch", in_bytes(rehearsal.activation_bytes)),
+            ("batch", in_bytes(rehearsal.batch_bytes)),
+            ("memory in all", in_bytes(rehearsal.memory_bytes)),
+            ("steps", rehearsal.steps),
+            (f"a step, on {rehearsal.device}", f"{rehearsal.step_seconds:.3f} s, data wait {rehearsal.wait_share:.0%}"),
+            ("the run", f"about {timedelta(seconds=round(rehearsal.seconds))}"),
+        ],
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +26,7 @@ from curate.loading.samples import Slot
 from curate.manifests.schemas import OBJECTS
 from pipelines.recipes.looking import StudyViews
 from pipelines.recipes.template import Located, locate
-from pipelines.train.checkpoint import read_record
+from pipelines.train.checkpoint import load_weights, read_record
 
 _OUTSIDE_MM = 5.0  # a place further out of every fitting volume is not in view
 
@@ -66,7 +65,7 @@ class Finds:
 
 @dataclass(frozen=True, slots=True)
 class TrainedLocator:
-    """A locator's task and its checkpoint (a folder). ``root``: URL of the store or release that it reads."""
+    """A locator's task and its checkpoint (a folder or URL). ``root``: URL of the store or release that it reads."""
 
     task: Any
     checkpoint: str
@@ -107,16 +106,15 @@ class Locator(Protocol):
 
 
 def trained_model(task: Any, checkpoint: str) -> nn.Module:
-    """The model of a task with the weights of a checkpoint, in evaluation."""
+    """The model of a task with the weights of a checkpoint (a folder or URL), in evaluation."""
     model: nn.Module = task.model(trained_constants(checkpoint))
-    with np.load(Path(checkpoint, "weights.npz"), allow_pickle=False) as arrays:
-        model.load_state_dict({name: torch.from_numpy(arrays[name].copy()) for name in arrays.files})
+    load_weights(checkpoint, model)
     return model.eval()
 
 
 def trained_constants(checkpoint: str) -> NDArray[np.float64]:
     """The constants that a checkpoint's model started from."""
-    return np.array(read_record(Path(checkpoint)).constants, dtype=np.float64)
+    return np.array(read_record(checkpoint).constants, dtype=np.float64)
 
 
 def with_found_objects(

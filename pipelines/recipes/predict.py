@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from curate.errors import Misconfigured
 from curate.geometry import Grid
 from curate.labels.placement import source_of
-from curate.loading.dataset import Draw
 from curate.loading.places import Place, places_by_study
 from curate.loading.samples import CERVICAL_SLOTS, LUMBAR_SLOTS, Slot
 from curate.manifests.schemas import OBJECTS
 from pipelines.recipes.located import KnownFinds, about_places, trained_model, volume_for
 from pipelines.recipes.template import Located
+from pipelines.train.evaluate import answer
+from pipelines.train.parallel import Ranks
 from pipelines.train.recipe import Recipe
+from pipelines.train.settings import TrainSettings
 from pipelines.train.task import Answers
 
 Checkpoints = Mapping[str, str]  # of each stage, the folder of its trained model
@@ -62,6 +64,7 @@ def predict(
     blind = without_labels(manifests, split)
     if not len(blind["samples"]):
         raise Misconfigured(f"predict: no study is in the split {split}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     answers: list[Answers] = []
     places: list[Mapping[str, Located]] = []
     keys: list[str] = []
@@ -74,23 +77,14 @@ def predict(
             places.append(finds.located)
         samples = list(task.samples(blind))
         keys = [sample.study_key for sample in samples]
-        answers.append(answer(task, checkpoints[recipe.stages[-1].name], root, samples))
+        model = trained_model(task, checkpoints[recipe.stages[-1].name]).to(device)
+        answers.append(answer(task, root, samples, model, TrainSettings(batch_size=1), Ranks(device=device)))
         warnings += task.warnings(samples)
     mean: Answers = np.mean(answers, axis=0)
     slots = CERVICAL_SLOTS if recipe.name.startswith("cervical") else LUMBAR_SLOTS
     findings = pd.DataFrame(_findings(blind, keys, slots, places, mean))
     warnings += about_places([one for study in places for one in study.values()], "places")
     return Prediction(recipe.submission(keys, mean), findings, tuple(dict.fromkeys(warnings)))
-
-
-@torch.no_grad()
-def answer(task: Any, checkpoint: str, root: str, samples: Sequence[Any]) -> Answers:
-    """float64 (studies, ...): what a task's trained model says of samples, in this process."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = trained_model(task, checkpoint).to(device)
-    dataset = task.dataset(root, samples, augment=False, seed=0)
-    batches = (dataset[Draw(index, None)].to(device) for index in range(len(samples)))
-    return np.concatenate([task.answers(model(*batch.inputs)).cpu().numpy() for batch in batches])
 
 
 def without_labels(manifests: Mapping[str, pa.Table], split: str) -> dict[str, pa.Table]:

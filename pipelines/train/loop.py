@@ -1,39 +1,38 @@
-"""What each rank does: read its part of every batch, step together, checkpoint, answer its part of what was held out.
-
-Losses are divided by what the whole global batch weighs, so one rank or many take the same steps up to rounding.
-"""
+"""What each rank does: read its part of every batch, step together, score, checkpoint, and answer what was held out."""
 
 from __future__ import annotations
 
-import math
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-import torch.distributed as dist
 from torch import nn
-from torch.utils.data import DataLoader
 
+from curate.errors import Misconfigured
 from curate.loading import State
-from curate.loading.dataset import ElasticBatches, draws
-from curate.loading.order import rank_share
-from pipelines.train.checkpoint import Record, load_checkpoint, save_checkpoint
-from pipelines.train.settings import Step, TrainSettings
-from pipelines.train.task import Answers, Batch, Constants, Sample, Task
+from curate.loading.dataset import ElasticBatches
+from curate.loading.loader import Loader
+from curate.scoring import SubmissionError
+from pipelines.train.checkpoint import Checkpoints, Progress, Record, gather, load_weights
+from pipelines.train.evaluate import answer
+from pipelines.train.parallel import Ranks, spread
+from pipelines.train.reports import Began, Evaluation, Report, Step
+from pipelines.train.settings import TrainSettings
+from pipelines.train.step import learning_rate_at, take_step
+from pipelines.train.task import Answers, Constants, Sample, Task
 
-_WARM_UP = 0.2  # share of the steps in which the learning rate rises
-_CLIP = 1.0
-_CHECKPOINTS = 4  # in a run
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Everything that a rank needs to know. ``root``: URL of the store that the crops' uris are relative to."""
+    """Everything that a rank needs to know.
+
+    ``root``: URL of the store that the samples' uris are relative to. ``place``: folder or URL of the checkpoints.
+    """
 
     task: Task[Any, Any]
     root: str
@@ -42,6 +41,7 @@ class Assignment:
     constants: Constants
     settings: TrainSettings
     manifest_digest: str
+    place: str
 
     @property
     def steps(self) -> int:
@@ -49,146 +49,186 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Rank:
-    """Who this process is among the ranks, and what it may ask of the outside. Rank 0 alone tells of steps."""
+class Outcome:
+    """``answers``: float64 (held-out studies, ...) of the weights that count; None when the run was told to leave.
+    ``step``: of the checkpoint that holds these weights, or where the next run goes on."""
 
-    rank: int
-    world: int
-    device: torch.device
-    wrap: Callable[[nn.Module], nn.Module]
-    tell: Callable[[Step], None]
-    save: Callable[[Path | None, State, float], None]  # a collective: every rank calls it; a folder on rank 0 alone
-    resume: Path | None
+    answers: Answers | None
+    step: int
 
 
-def train_rank(assignment: Assignment, own: Rank) -> Answers:
-    """Train to the end, then answer: float64 (held-out studies, targets, classes), the same on every rank."""
-    settings, task = assignment.settings, assignment.task
-    torch.manual_seed(settings.seed)
-    bare = task.model(assignment.constants).to(own.device)
-    optimiser = torch.optim.AdamW(bare.parameters(), lr=settings.learning_rate, weight_decay=0.02)
-    state = State(settings.seed, assignment.manifest_digest)
-    if own.resume is not None:
-        state = load_checkpoint(own.resume, bare, optimiser, state=state)
-    if state.epoch < settings.epochs:
-        _run_epochs(assignment, own, own.wrap(bare), bare, optimiser, state)
-    return _answer(assignment, own, bare)
+def train_rank(assignment: Assignment, ranks: Ranks, tell: Callable[[Report], bool]) -> Outcome:
+    """Train from the last checkpoint to the end, then answer; a collective, the same on every rank.
+
+    ``tell`` is called on rank 0 alone; once it gives True, the ranks make a checkpoint after the step they are at, and
+    leave. Raises ``Misconfigured`` when the checkpoints are of another run, ``Unavailable`` when storage refuses.
+    """
+    run = _Run(assignment, ranks, tell)
+    if not run.train():
+        return Outcome(None, run.progress.step)
+    return run.answer()
 
 
-def learning_rate_at(step: int, steps: int, peak: float) -> float:
-    """Learning rate of step 1..steps: rises in a line, then falls as a cosine to nearly nothing."""
-    warm = max(1, round(_WARM_UP * steps))
-    if step <= warm:
-        return peak * (0.05 + 0.95 * step / warm)
-    return peak * (0.001 + 0.999 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) / 2)
+def cut(shares: Iterable[Sequence[T]], parts: int) -> Iterator[list[T]]:
+    """Each share in up to ``parts`` pieces, nearly equal, none of them empty."""
+    for share in shares:
+        count = min(parts, len(share))
+        bounds = [len(share) * n // count for n in range(count + 1)]
+        for start, end in pairwise(bounds):
+            yield list(share[start:end])
 
 
-def _run_epochs(
-    assignment: Assignment,
-    own: Rank,
-    model: nn.Module,
-    bare: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    state: State,
-) -> None:
-    settings, task = assignment.settings, assignment.task
-    dataset = task.dataset(assignment.root, assignment.train, augment=True, seed=settings.seed)
-    sampler = ElasticBatches(
-        state,
-        samples=len(assignment.train),
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        rank=own.rank,
-        world=own.world,
-    )
-    done = assignment.steps - len(sampler)
-    every = -(-settings.epochs // _CHECKPOINTS)
-    model.train()
-    began = time.perf_counter()
-    loader: Any = DataLoader(
-        dataset, batch_sampler=sampler, collate_fn=join, num_workers=0, pin_memory=own.device.type == "cuda"
-    )
-    for step, (batch, after) in enumerate(zip(loader, sampler.states, strict=True), done + 1):
-        rate = learning_rate_at(step, assignment.steps, settings.learning_rate)
-        loss = _step(task, model, optimiser, batch.to(own.device), rate, own.world)
-        if own.rank == 0:
-            now = time.perf_counter()
-            epoch = after.epoch if after.consumed else after.epoch - 1
-            tail = len(assignment.train) % settings.batch_size if not after.consumed else 0
-            size = tail or min(settings.batch_size, len(assignment.train))
-            own.tell(Step(step, assignment.steps, epoch, loss, rate, size / (now - began)))
-            began = now
-        if not after.consumed and (after.epoch % every == 0 or after.epoch == settings.epochs):
-            _checkpoint(assignment, own, bare, optimiser, after, loss)
-            began = time.perf_counter()
+class _Run:
+    """A rank's state between steps. ``progress`` is all of it that a checkpoint holds besides tensors."""
+
+    def __init__(self, assignment: Assignment, ranks: Ranks, tell: Callable[[Report], bool]) -> None:
+        settings = assignment.settings
+        torch.use_deterministic_algorithms(settings.deterministic)
+        torch.manual_seed(settings.seed)
+        self.assignment, self.ranks, self._tell = assignment, ranks, tell
+        self.bare: nn.Module = assignment.task.model(assignment.constants).to(ranks.device)
+        self.model = spread(self.bare, ranks, settings.strategy)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.checkpoints = Checkpoints(assignment.place)
+        self.progress = Progress(State(settings.seed, assignment.manifest_digest))
+        self._saved = 0
+        self._leave = False
+        if steps := self.checkpoints.steps():
+            self._saved = steps[-1]
+            self.progress = self.checkpoints.load(steps[-1], self.bare, self.optimiser, state=self.progress.state)
+
+    def tell(self, report: Report) -> None:
+        if self.ranks.rank == 0:
+            self._leave |= self._tell(report)
+
+    def train(self) -> bool:
+        """Every step that is left; False when told to leave."""
+        assignment, settings = self.assignment, self.assignment.settings
+        if self._is_over:
+            return True
+        self.tell(Began(self.progress.step, assignment.steps))
+        sampler = ElasticBatches(
+            self.progress.state,
+            samples=len(assignment.train),
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+        )
+        dataset: Any = assignment.task.dataset(assignment.root, assignment.train, augment=True, seed=settings.seed)
+        loader = Loader(
+            dataset,
+            cut(sampler, settings.accumulate),
+            threads=settings.threads,
+            look_ahead=2 * settings.accumulate,
+            pin=True,
+            device=self.ranks.device,
+        )
+        self.model.train()
+        with loader:
+            parts, meter = iter(loader), _Meter(loader)
+            for share, after in zip(sampler, sampler.states, strict=True):
+                if self.ranks.any(self._leave):
+                    self._save()
+                    return False
+                batches = list(islice(parts, min(settings.accumulate, len(share))))
+                self._step(batches, after, meter)
+                if self._is_over:
+                    break
+        return True
+
+    def answer(self) -> Outcome:
+        """With the weights that count."""
+        assignment, chosen = self.assignment, self.progress.step
+        if assignment.settings.patience or assignment.settings.select == "best":
+            chosen = self.progress.best_step or chosen
+        if chosen != self.progress.step:
+            load_weights(self.checkpoints.place_of(chosen), self.bare)
+        answers = answer(
+            assignment.task, assignment.root, assignment.held_out, self.bare, assignment.settings, self.ranks
+        )
+        return Outcome(answers, chosen)
+
+    @property
+    def _is_over(self) -> bool:
+        settings, progress = self.assignment.settings, self.progress
+        return progress.state.epoch >= settings.epochs or 0 < settings.patience <= progress.stale
+
+    def _step(self, parts: Sequence[Any], after: State, meter: _Meter) -> None:
+        assignment, settings = self.assignment, self.assignment.settings
+        step = self.progress.step + 1
+        # whatever the model draws (dropout) belongs to the step and the rank, so that a resumed run draws the same
+        torch.manual_seed((settings.seed * 1_000_003 + step) * 1_009 + self.ranks.rank)
+        rate = learning_rate_at(step, assignment.steps, settings)
+        first = take_step(assignment.task, settings, self.model, self.optimiser, parts, rate, self.ranks)
+        before, self.progress = self.progress, replace(self.progress, state=after, step=step)
+        meter.count(_studies(before.state, after, len(assignment.train)))
+        if step % settings.report_steps == 0 or step == assignment.steps:
+            total, weight = self.ranks.total(first).tolist()
+            loss = total / (weight / self.ranks.world)
+            self.tell(meter.step(step, assignment.steps, before.state.epoch, loss, rate))
+        if not after.consumed and (after.epoch % settings.evaluates_every == 0 or after.epoch == settings.epochs):
+            self._evaluate()
+            self._save()
+            meter.restart()
+        elif settings.checkpoint_steps and step % settings.checkpoint_steps == 0:
+            self._save()
+            meter.restart()
+
+    def _evaluate(self) -> None:
+        """Score the validation split, where there is one."""
+        assignment, progress = self.assignment, self.progress
+        samples = [sample for sample in assignment.held_out if sample.split == "validation"]
+        if not samples:
+            return
+        answers = answer(assignment.task, assignment.root, samples, self.bare, assignment.settings, self.ranks)
+        try:
+            score = assignment.task.score(samples, answers)
+        except SubmissionError:
+            if assignment.settings.patience:
+                raise Misconfigured("train.patience: the validation split has nothing that can be scored") from None
+            return
+        is_best = progress.best_score is None or score.score < progress.best_score
+        if is_best:
+            self.progress = replace(progress, best_step=progress.step, best_score=score.score, stale=0)
+        else:
+            self.progress = replace(progress, stale=progress.stale + 1)
+        self.tell(Evaluation(progress.step, progress.state.epoch, score.score, score.parts, is_best))
+
+    def _save(self) -> None:
+        if self.progress.step == self._saved:
+            return
+        assignment, self._saved = self.assignment, self.progress.step
+        tensors = gather(self.bare, self.optimiser)
+        if self.ranks.rank == 0:
+            settings, constants = assignment.settings.to_json(), assignment.constants.tolist()
+            self.checkpoints.save(Record(assignment.task.name, settings, constants, self.progress), tensors)
 
 
-def join(batches: Sequence[Any]) -> Any:
-    """Batches of one -> one batch, as their own class does it."""
-    return type(batches[0]).join(batches)
+class _Meter:
+    """How fast it goes, and how much of the time is spent waiting for data."""
+
+    def __init__(self, loader: Loader[Any, Any]) -> None:
+        self._loader = loader
+        self.restart()
+
+    def restart(self) -> None:
+        self._began, self._waited = time.perf_counter(), self._loader.waited_s
+        self._studies = self._steps = 0
+
+    def count(self, studies: int) -> None:
+        self._studies += studies
+        self._steps += 1
+
+    def step(self, step: int, steps: int, epoch: int, loss: float, rate: float) -> Step:
+        seconds = max(time.perf_counter() - self._began, 1e-9)
+        wait = (self._loader.waited_s - self._waited) / seconds
+        report = Step(step, steps, epoch, loss, rate, self._studies / seconds, seconds / self._steps, min(wait, 1.0))
+        self.restart()
+        return report
 
 
-def _step(
-    task: Task[Any, Any], model: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, rate: float, world: int
-) -> float:
-    """One optimiser step; gives the first term of the loss over the global batch."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=batch.weight.is_cuda):
-        outputs = model(*batch.inputs)
-    losses = task.losses(outputs, batch)
-    sums, weights = _totals(losses, task.weights(batch), world)
-    scales = [term.factor / max(weight + term.prior, 1e-9) for term, weight in zip(task.terms, weights, strict=True)]
-    total = (losses * losses.new_tensor(scales)).sum()
-    optimiser.zero_grad(set_to_none=True)
-    (total * world).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean over ranks; this is a sum
-    nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
-    optimiser.step()
-    return sums[0] / max(weights[0] + task.terms[0].prior, 1e-9)
-
-
-def _totals(losses: torch.Tensor, weights: torch.Tensor, world: int) -> tuple[list[float], list[float]]:
-    """The terms' sums and their weights, over all ranks."""
-    both = torch.stack([losses.detach().double(), weights.to(losses.device).double()])
-    if world > 1:
-        dist.all_reduce(both)
-    sums, total = both.tolist()
-    return sums, total
-
-
-def _checkpoint(
-    assignment: Assignment,
-    own: Rank,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    state: State,
-    loss: float,
-) -> None:
-    if own.rank:
-        own.save(None, state, loss)
-        return
-    settings = assignment.settings.to_json()
-    record = Record(assignment.task.name, settings, assignment.constants.tolist(), state)
-    with tempfile.TemporaryDirectory(prefix="curate-checkpoint-") as folder:
-        save_checkpoint(Path(folder), record, model, optimiser)
-        own.save(Path(folder), state, loss)
-
-
-@torch.no_grad()
-def _answer(assignment: Assignment, own: Rank, model: nn.Module) -> Answers:
-    """Every rank answers its part of the held-out studies; the parts are added up."""
-    task, studies = assignment.task, assignment.held_out
-    model.eval()
-    dataset: Any = task.dataset(assignment.root, studies, augment=False, seed=0)
-    answers = torch.zeros((len(studies), *assignment.constants.shape), dtype=torch.float64, device=own.device)
-    for start in range(0, len(studies), own.world):
-        share = rank_share(np.arange(start, min(start + own.world, len(studies))), rank=own.rank, world=own.world)
-        batch = join([dataset[draw] for draw in draws(share, epoch=None)]).to(own.device)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=batch.weight.is_cuda):
-            outputs = model(*batch.inputs)
-        said = task.answers(outputs)
-        answers[batch.index] += said * batch.weight.reshape(-1, *[1] * (said.ndim - 1))
-    if own.world > 1:
-        dist.all_reduce(answers)
-    result: Any = answers.cpu().numpy()
-    return np.asarray(result, dtype=np.float64)
+def _studies(before: State, after: State, samples: int) -> int:
+    return (after.consumed or samples) - before.consumed

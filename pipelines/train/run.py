@@ -1,9 +1,10 @@
-"""Train a task's baseline on a store's manifests and score it on the studies that it has not seen."""
+"""Train the stages of a recipe one after the other on a store's manifests; score each on studies it has not seen."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +13,64 @@ import pyarrow as pa
 
 from curate.errors import Misconfigured
 from curate.identity import Json, canonical_json, digest_json
-from curate.storage.store import unavailable
+from curate.storage import is_url, open_store
 from pipelines.recipes.cervical import CERVICAL, CERVICAL_25D, CERVICAL_BASELINE
 from pipelines.recipes.lumbar import LUMBAR, LUMBAR_25D, LUMBAR_BASELINE
+from pipelines.train.checkpoint import Checkpoints, read_record
 from pipelines.train.launch import run_on_ray
+from pipelines.train.logs import logging_to
 from pipelines.train.loop import Assignment
 from pipelines.train.recipe import Recipe
-from pipelines.train.settings import OnStep, StageResult, TrainResult, TrainSettings
-from pipelines.train.task import Answers, Sample, Task
+from pipelines.train.reports import OnReport, Report
+from pipelines.train.settings import StagedSettings, StageResult, TrainResult, TrainSettings
+from pipelines.train.task import Answers, Task
 
-_VERSION = 3  # raise it when the same settings and samples would train another model
+_VERSION = 4  # raise it when the same settings and samples would train another model
 _RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe for recipe in (CERVICAL_BASELINE, CERVICAL, CERVICAL_25D, LUMBAR_BASELINE, LUMBAR, LUMBAR_25D)
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where a recipe is trained. ``output``: folder or URL for checkpoints and results; ``logs``: a folder, or none."""
+
+    recipe: Recipe
+    root: str
+    manifests: Mapping[str, pa.Table]
+    output: str
+    logs: Path | None
+    on_report: OnReport
 
 
 def run_training(
     recipe_name: str,
     store_url: str,
     manifests: Mapping[str, pa.Table],
-    settings: Mapping[str, TrainSettings],
-    output: Path,
-    on_step: OnStep,
+    settings: StagedSettings,
+    output: Path | str,
+    on_report: OnReport,
+    logs: Path | None,
 ) -> TrainResult:
     """See ``pipelines.train.train``."""
     began = time.perf_counter()
     recipe = recipe_named(recipe_name)
-    root = str(Path(store_url).resolve()) if "://" not in store_url else store_url
-    results: dict[str, StageResult] = {}
-    keys: list[str] = []
+    by_stage = stage_settings(recipe, settings)
+    store = open_store(output if is_url(output) else Path(output).resolve())
+    shop = Workshop(recipe, place_of(store_url), manifests, store.url, logs, on_report)
+    results: list[StageResult] = []
     for stage in recipe.stages:
-        task = stage.make(root, {name: str(result.checkpoint) for name, result in results.items()})
-        results[stage.name], held_out, answers = _train_stage(
-            stage.name, task, root, manifests, settings[stage.name], output, on_step
-        )
-        keys = [sample.study_key for sample in held_out]
-    submission = output / "submission.csv"
-    try:
-        recipe.submission(keys, answers).to_csv(submission, index=False)
-        stages: list[Json] = [{**one.to_json(), "checkpoint": _within(output, one)} for one in results.values()]
-        record: dict[str, Json] = {"task": recipe_name, "stages": stages}
-        (output / "result.json").write_bytes(canonical_json(record) + b"\n")
-    except OSError as error:
-        raise unavailable("write", error) from None
-    return TrainResult(recipe_name, tuple(results.values()), submission, time.perf_counter() - began)
-
-
-def _within(output: Path, result: StageResult) -> str:
-    """Where a stage's checkpoint lies in the folder of results: ``curate predict`` finds it by this."""
-    return result.checkpoint.relative_to(output.resolve()).as_posix()
+        task = stage.make(shop.root, {result.name: result.checkpoint for result in results})
+        result, keys, answers = _train_stage(shop, stage.name, task, by_stage[stage.name])
+        results.append(result)
+    submission = recipe.submission(keys, answers).to_csv(index=False)
+    store.put("submission.csv", submission.encode())
+    stages: list[Json] = [
+        {**result.to_json(), "checkpoint": result.checkpoint.removeprefix(f"{store.url}/")} for result in results
+    ]
+    record: dict[str, Json] = {"task": recipe_name, "stages": stages}
+    store.put("result.json", canonical_json(record) + b"\n")
+    return TrainResult(recipe_name, tuple(results), f"{store.url}/submission.csv", time.perf_counter() - began)
 
 
 def recipe_named(name: str) -> Recipe:
@@ -70,15 +80,21 @@ def recipe_named(name: str) -> Recipe:
     return _RECIPES[name]
 
 
-def _train_stage(
-    name: str,
-    task: Task[Any, Any],
-    root: str,
-    manifests: Mapping[str, pa.Table],
-    settings: TrainSettings,
-    output: Path,
-    on_step: OnStep,
-) -> tuple[StageResult, list[Sample], Answers]:
+def stage_settings(recipe: Recipe, settings: StagedSettings) -> dict[str, TrainSettings]:
+    """What each stage is trained with. Raises ``Misconfigured`` for settings of a stage that there is not."""
+    names = [stage.name for stage in recipe.stages]
+    if unknown := sorted(set(settings.stages) - set(names)):
+        raise Misconfigured(f"train.stages.{unknown[0]}: expected {' or '.join(names)}")
+    return {stage.name: settings.of(stage.name, stage.settings) for stage in recipe.stages}
+
+
+def assign(
+    task: Task[Any, Any], root: str, manifests: Mapping[str, pa.Table], settings: TrainSettings, runs: str, stage: str
+) -> Assignment:
+    """What the ranks of a stage need to know. ``runs``: folder or URL below which the run has its place.
+
+    Raises ``Misconfigured`` when there is nothing to train on or to score.
+    """
     labelled = [sample for sample in task.samples(manifests) if task.is_labelled(sample)]
     train = [sample for sample in labelled if sample.split == "train"]
     held_out = [sample for sample in labelled if sample.split in ("validation", "test")]
@@ -86,33 +102,50 @@ def _train_stage(
         if not found:
             raise Misconfigured(f"training needs at least one graded study in the split {split}; there is none")
     digest = task.digest([*train, *held_out])
-    constants = task.constants(train)
-    assignment = Assignment(task, root, train, held_out, constants, settings, digest)
-    answers, checkpoint = run_on_ray(assignment, _run_folder(output, task.name, name, settings, digest), on_step)
-    score = task.score(held_out, answers)
-    hindsight = np.repeat(task.constants(held_out)[None], len(held_out), axis=0)
+    # a place of the run's own: the same settings and samples go on where they stopped, others start anew
+    run: dict[str, Json] = {"version": _VERSION, "task": task.name, "settings": settings.identity(), "samples": digest}
+    place = f"{runs}/{stage}-{digest_json(run)[:16]}"
+    return Assignment(task, root, train, held_out, task.constants(train), settings, digest, place)
+
+
+def place_of(url: str) -> str:
+    """A URL, or a folder by its whole path."""
+    return url if is_url(url) else str(Path(url).resolve())
+
+
+def _train_stage(
+    shop: Workshop, name: str, task: Task[Any, Any], settings: TrainSettings
+) -> tuple[StageResult, list[str], Answers]:
+    assignment = assign(task, shop.root, shop.manifests, settings, f"{shop.output}/runs", name)
+    run = assignment.place.rpartition("/")[2]
+    with logging_to(shop.logs, recipe=shop.recipe.name, run=run, settings=settings) as log:
+
+        def tell(report: Report) -> None:
+            log(report)
+            shop.on_report(report)
+
+        outcome = run_on_ray(assignment, tell)
+    if outcome.answers is None:
+        raise RuntimeError("a run that was not told to leave answers")
+    held_out = assignment.held_out
+    score = task.score(held_out, outcome.answers)
+
+    def constant(fitted: Any) -> float:
+        return task.score(held_out, np.repeat(fitted[None], len(held_out), axis=0)).score
+
+    checkpoint = Checkpoints(assignment.place).place_of(outcome.step)
     result = StageResult(
         name=name,
         score=score.score,
-        constant_score=task.score(held_out, np.repeat(constants[None], len(held_out), axis=0)).score,
-        hindsight_score=task.score(held_out, hindsight).score,
+        constant_score=constant(assignment.constants),
+        hindsight_score=constant(task.constants(held_out)),
         parts=score.parts,
-        studies={"train": len(train), "held_out": len(held_out)},
-        warnings=task.warnings(labelled),
+        studies={"train": len(assignment.train), "held_out": len(held_out)},
+        warnings=task.warnings([*assignment.train, *held_out]),
         checkpoint=checkpoint,
-        steps=assignment.steps,
+        weights_digest=read_record(checkpoint).weights_digest,
+        steps=outcome.step,
         settings=settings,
-        samples_digest=digest,
+        samples_digest=assignment.manifest_digest,
     )
-    return result, held_out, answers
-
-
-def _run_folder(output: Path, task: str, stage: str, settings: TrainSettings, digest: str) -> Path:
-    """A folder of the run's own: the same settings and samples go on where they stopped, others start anew."""
-    key = digest_json({"version": _VERSION, "task": task, "settings": settings.to_json(), "samples": digest})
-    folder = output.resolve() / "runs" / f"{stage}-{key[:16]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unavailable("write", error) from None
-    return folder
+    return result, [sample.study_key for sample in held_out], outcome.answers

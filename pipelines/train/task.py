@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,8 @@ class Sample(Protocol):
 
 
 class Batch(Protocol):
-    """Studies as tensors; the first axis of each counts studies. A dataset gives batches of one."""
+    """Studies as tensors, in a dataclass that ``curate.loading.joining`` can join and move. The first axis of each counts
+    studies; a dataset gives batches of one."""
 
     @property
     def inputs(self) -> tuple[torch.Tensor, ...]:
@@ -50,16 +51,6 @@ class Batch(Protocol):
     @property
     def index(self) -> torch.Tensor:
         """int64 (B,): which sample of the dataset each study is."""
-
-    @classmethod
-    def join(cls, batches: Sequence[Self]) -> Self:
-        """Batches one after the other as one."""
-
-    def pin_memory(self) -> Self:
-        """The same in page-locked memory."""
-
-    def to(self, device: torch.device) -> Self:
-        """Copied to a device; from page-locked memory without waiting."""
 
 
 S = TypeVar("S", bound=Sample)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,35 +10,35 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from curate.loading import State
-from pipelines.train.loop import Assignment, Rank, train_rank
+from pipelines.train.checkpoint import Checkpoints
+from pipelines.train.loop import train_rank
+from pipelines.train.parallel import Ranks
 from pipelines.train.recipe import Recipe
-from pipelines.train.settings import Step, TrainSettings
-from pipelines.train.task import Answers, Score
+from pipelines.train.reports import Step
+from pipelines.train.run import assign
+from pipelines.train.settings import TrainSettings
+from pipelines.train.task import Score
 
 
 def train_task(
     task: Any, root: Path, manifests: Mapping[str, pa.Table], settings: TrainSettings, folder: Path
-) -> tuple[Path, list[Step], Answers, Score, Score]:
-    """Last checkpoint, steps, answers for what was held out, their score, and that of the constant."""
+) -> tuple[Path, list[Step], Score, Score]:
+    """Last checkpoint, steps, the score on what was held out, and that of the constant."""
     torch.set_num_threads(1)
-    labelled = [sample for sample in task.samples(manifests) if task.is_labelled(sample)]
-    train = [sample for sample in labelled if sample.split == "train"]
-    held_out = [sample for sample in labelled if sample.split != "train"]
-    saved: list[Path] = []
     steps: list[Step] = []
 
-    def save(made: Path | None, state: State, *_: Any) -> None:
-        assert made is not None
-        saved.append(folder / f"{task.name}-{state.epoch}")
-        shutil.copytree(made, saved[-1], dirs_exist_ok=True)
+    def tell(report: object) -> bool:
+        if isinstance(report, Step):
+            steps.append(report)
+        return False
 
-    constants = task.constants(train)
-    assignment = Assignment(task, str(root), train, held_out, constants, settings, "digest")
-    own = Rank(0, 1, torch.device("cpu"), lambda model: model, steps.append, save, None)
-    answers = train_rank(assignment, own)
+    assignment = assign(task, str(root), manifests, settings, str(folder), task.name)
+    outcome = train_rank(assignment, Ranks(), tell)
+    assert outcome.answers is not None
+    held_out, constants = assignment.held_out, assignment.constants
     constant = task.score(held_out, constants[None].repeat(len(held_out), axis=0))
-    return saved[-1], steps, answers, task.score(held_out, answers), constant
+    checkpoint = Path(Checkpoints(assignment.place).place_of(outcome.step))
+    return checkpoint, steps, task.score(held_out, outcome.answers), constant
 
 
 def train_recipe(

@@ -23,7 +23,7 @@ from curate.phantoms import make_phantoms
 from curate.storage import open_store
 from pipelines.predict import predict_place
 from pipelines.recipes.folds import official_score
-from pipelines.train import TrainSettings, train
+from pipelines.train import StagedSettings, Step, TrainSettings, train
 from pipelines.train.run import recipe_named
 from tests.support.curated import curate
 
@@ -70,14 +70,16 @@ def run(task: str, recipe: str, folder: Path, *, quick: bool) -> dict[str, Any]:
         curate(archive)
     place = archive / "store"
     manifests = {name: read_table(open_store(place), f"manifests/{name}.parquet") for name in TABLES}
-    settings = {
-        name: TrainSettings(**{**own.to_json(), "epochs": own.epochs // (2 if quick else 1)})  # type: ignore[arg-type]
-        for name, own in SETTINGS[task].items()
-    }
+    settings = StagedSettings(
+        stages={
+            name: own.model_copy(update={"epochs": own.epochs // 2}) if quick else own
+            for name, own in SETTINGS[task].items()
+        }
+    )
     models = folder / f"{task}-{recipe}-models"
     began = time.perf_counter()
     with start(None, 2):
-        result = train(f"{task}-{recipe}", str(place), manifests, settings, output=models, on_step=said)
+        result = train(f"{task}-{recipe}", str(place), manifests, settings, output=models, on_report=said)
     trained = time.perf_counter() - began
     made = predict_place(str(place), models, folder / f"{task}-prediction")
     for warning in made.warnings:
@@ -125,8 +127,8 @@ def read_submission(path: Path) -> Any:
     return pd.read_csv(path)
 
 
-def said(step: Any) -> None:
-    if step.step % 20 == 0 or step.step == step.steps:
+def said(step: object) -> None:
+    if isinstance(step, Step) and (step.step % 20 == 0 or step.step == step.steps):
         print(step, flush=True)
 
 

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import Misconfigured
@@ -17,6 +17,7 @@ GOLDEN_ORDER = [2, 1, 5, 6, 3, 4, 0, 7]
 GOLDEN_DRAWS = [0.998501570299455, 0.052287872489378, 0.268445615092058]
 
 
+@settings(deadline=None)
 @given(samples=st.integers(1, 200), seed=st.integers(-(2**63), 2**64), epoch=st.integers(0, 10**6))
 def test_every_epoch_visits_every_sample_once(samples: int, seed: int, epoch: int) -> None:
     assert sorted(epoch_order(samples, seed=seed, epoch=epoch).tolist()) == list(range(samples))
@@ -47,6 +48,7 @@ def test_nothing_warns_when_numbers_wrap() -> None:
         uniforms(5, seed=2**64 - 1, epoch=2**40, index=7)
 
 
+@settings(deadline=None)
 @given(
     samples=st.integers(1, 60),
     batch_size=st.integers(1, 20),
@@ -71,6 +73,7 @@ def test_global_batches_do_not_depend_on_the_number_of_ranks() -> None:
             assert sorted(joined) == sorted(alone[number])
 
 
+@settings(deadline=None)
 @given(samples=st.integers(1, 40), batch_size=st.integers(1, 9), stop=st.integers(0, 60))
 def test_a_resume_at_any_step_goes_on_as_if_nothing_happened(samples: int, batch_size: int, stop: int) -> None:
     whole = list(batches(START, samples=samples, batch_size=batch_size, epochs=3))
@@ -81,6 +84,7 @@ def test_a_resume_at_any_step_goes_on_as_if_nothing_happened(samples: int, batch
     assert [b.after for b in rest] == [b.after for b in whole[stop + 1 :]]
 
 
+@settings(deadline=None)
 @given(samples=st.integers(1, 40), first=st.integers(1, 9), second=st.integers(1, 9), stop=st.integers(0, 20))
 def test_another_batch_size_after_a_resume_loses_nothing(samples: int, first: int, second: int, stop: int) -> None:
     before = list(batches(START, samples=samples, batch_size=first, epochs=2))

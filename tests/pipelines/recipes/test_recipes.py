@@ -25,7 +25,8 @@ from pipelines.recipes.lumbar import GradeSettings, Lumbar, lumbar_recipe
 from pipelines.recipes.predict import Prediction, predict
 from pipelines.recipes.vertebrae import VertebraSettings
 from pipelines.train.recipe import Recipe
-from pipelines.train.settings import Step, TrainSettings
+from pipelines.train.reports import Step
+from pipelines.train.settings import TrainSettings
 from pipelines.train.task import Score
 from tests.support.quick_training import train_recipe
 from tests.support.training_store import cervical_store, lumbar_store, mirrored_store, slices_of
@@ -45,12 +46,12 @@ BACK = lumbar_recipe(
 
 QUICK = {
     "cervical": {
-        "locate": TrainSettings(epochs=8, batch_size=2, learning_rate=1e-2, workers=1, seed=3),
-        "classify": TrainSettings(epochs=8, batch_size=2, learning_rate=5e-3, workers=1, seed=3),
+        "locate": TrainSettings(epochs=8, batch_size=2, learning_rate=1e-2, threads=0, seed=3),
+        "classify": TrainSettings(epochs=8, batch_size=2, learning_rate=5e-3, threads=0, seed=3),
     },
     "lumbar": {
-        "locate": TrainSettings(epochs=10, batch_size=2, learning_rate=1e-2, workers=1, seed=3),
-        "classify": TrainSettings(epochs=4, batch_size=2, learning_rate=4e-3, workers=1, seed=3),
+        "locate": TrainSettings(epochs=10, batch_size=2, learning_rate=1e-2, threads=0, seed=3),
+        "classify": TrainSettings(epochs=4, batch_size=2, learning_rate=4e-3, threads=0, seed=3),
     },
 }
 
