@@ -12,6 +12,7 @@ from pipelines.cli import (
     inspect,
     phantoms,
     plan,
+    predict,
     release,
     run,
     scan,
@@ -47,7 +48,8 @@ lists ready ones), then
     curate show    VOLUME|SERIES  a picture of three planes with labels drawn
     curate release spec.toml      freeze a version for others
     curate verify  RELEASE        prove that it is whole and leaks nothing
-    curate train   spec.toml      the baseline on two workers
+    curate train   spec.toml      the spec's recipe on two workers
+    curate predict STORE|RELEASE  a submission for the test split
     curate deid    ...            what de-identification does (`explain`), what it meets (`values`), proof (`verify`)
     curate deploy  ...            files for Kubernetes, Slurm or Ray's launcher (`render`)
 
@@ -73,6 +75,7 @@ app.command("stats")(stats.stats)
 app.command("release")(release.release)
 app.command("verify")(release.verify)
 app.command("train")(train.train)
+app.command("predict")(predict.predict)
 app.command("spec")(spec.spec)
 app.command("phantoms")(phantoms.phantoms)
 app.command("scan")(scan.scan)

@@ -14,19 +14,21 @@ import pyarrow as pa
 from curate.errors import Misconfigured
 from curate.identity import Json, canonical_json, digest_json
 from curate.storage import is_url, open_store
-from pipelines.train.cervical import CERVICAL
+from pipelines.recipes.cervical import CERVICAL, CERVICAL_25D, CERVICAL_BASELINE
+from pipelines.recipes.lumbar import LUMBAR, LUMBAR_25D, LUMBAR_BASELINE
 from pipelines.train.checkpoint import Checkpoints, read_record
 from pipelines.train.launch import run_on_ray
 from pipelines.train.logs import logging_to
 from pipelines.train.loop import Assignment
-from pipelines.train.lumbar import LUMBAR
 from pipelines.train.recipe import Recipe
 from pipelines.train.reports import OnReport, Report
 from pipelines.train.settings import StagedSettings, StageResult, TrainResult, TrainSettings
 from pipelines.train.task import Answers, Task
 
 _VERSION = 4  # raise it when the same settings and samples would train another model
-_RECIPES: Mapping[str, Recipe] = {"cervical": CERVICAL, "lumbar": LUMBAR}
+_RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (CERVICAL_BASELINE, CERVICAL, CERVICAL_25D, LUMBAR_BASELINE, LUMBAR, LUMBAR_25D)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,10 @@ def run_training(
         results.append(result)
     submission = recipe.submission(keys, answers).to_csv(index=False)
     store.put("submission.csv", submission.encode())
-    record: dict[str, Json] = {"task": recipe_name, "stages": [result.to_json() for result in results]}
+    stages: list[Json] = [
+        {**result.to_json(), "checkpoint": result.checkpoint.removeprefix(f"{store.url}/")} for result in results
+    ]
+    record: dict[str, Json] = {"task": recipe_name, "stages": stages}
     store.put("result.json", canonical_json(record) + b"\n")
     return TrainResult(recipe_name, tuple(results), f"{store.url}/submission.csv", time.perf_counter() - began)
 

@@ -65,14 +65,22 @@ class TrainSettings(BaseModel):
 
 
 class StagedSettings(TrainSettings):
-    """For all stages of a recipe, and under ``stages`` by name what one of them has otherwise."""
+    """For all stages of a recipe, and under ``stages`` by name what one of them has otherwise.
+
+    ``recipe``: "crops" judges crops at labelled or mean places; "located" finds the places first; "2.5d" too, and has
+    the networks and crops of winners, for a GPU. ``folds``: of out-of-fold predictions; 0 trains one model on the split
+    train.
+    """
+
+    recipe: Literal["crops", "located", "2.5d"] = "crops"
+    folds: int = Field(default=0, ge=0, le=20)
 
     stages: dict[str, TrainSettings] = Field(default_factory=dict)
 
     def of(self, stage: str, defaults: Mapping[str, Json]) -> TrainSettings:
         """What counts, the first that says it: the stage's own, the one for all, ``defaults``, those of the class."""
         own = self.stages.get(stage, TrainSettings())
-        common = self.model_dump(include=self.model_fields_set - {"stages"})
+        common = self.model_dump(include=self.model_fields_set - {"stages", "recipe", "folds"})
         return TrainSettings.model_validate({**defaults, **common, **own.model_dump(include=own.model_fields_set)})
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from curate.geometry import Grid
 from curate.loading import StudySample
 from curate.manifests import schemas
-from curate.volumes import write_volume
+from curate.volumes import open_volume, write_volume
 
 PITCH_MM = 15.0
 SAGITTAL = np.array([[4.0, 0, 0], [0, 0, 1.5], [0, -1.5, 0]])  # columns: LPS steps of slice, row, column -> L, I, P
@@ -44,10 +44,18 @@ def split_of(number: int) -> str:
 
 
 def volume_row(
-    root: Path, study: str, name: str, array: NDArray[Any], grid: Grid, series_type: str | None, split: str
+    root: Path,
+    study: str,
+    name: str,
+    array: NDArray[Any],
+    grid: Grid,
+    series_type: str | None,
+    split: str,
+    *,
+    mask: NDArray[np.uint8] | None = None,
 ) -> dict[str, Any]:
     uri = f"volumes/{study}/{name}/0.zarr"
-    written = write_volume(root / uri, array, grid, slice_axis=0)
+    written = write_volume(root / uri, array, grid, slice_axis=0, labels=None if mask is None else {"vertebrae": mask})
     return {
         "site": "site-a",
         "patient_key": study,
@@ -80,11 +88,13 @@ def cervical_store(
         broken = {int(draw.integers(7)), int(draw.integers(7))} if number % 2 else set()
         mm = grid.to_patient(np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1))
         values = draw.normal(0, 20, grid.shape)
+        mask = np.zeros(grid.shape, dtype=np.uint8)
         centres = [middle + np.array([0, 0, PITCH_MM * (3 - level)]) for level in range(7)]
         for level, centre in enumerate(centres):
             away = np.abs(mm - centre)
             block = (away < [12, 8, 5.5]).all(axis=-1)
             values[block] = 700
+            mask[block] = level + 1
             if level in broken:
                 values[block & (away[..., 0] < 3)] = 0
                 boxes += _boxes(study, grid, centre)
@@ -99,7 +109,8 @@ def cervical_store(
                         "voxels": 100,
                     }
                 )
-        volumes.append(volume_row(root, study, "ct", np.rint(values).astype(np.int16), grid, None, split))
+        drawn = None if number in without_masks else mask
+        volumes.append(volume_row(root, study, "ct", np.rint(values).astype(np.int16), grid, None, split, mask=drawn))
         truth = {f"C{level + 1}": int(level in broken) for level in range(7)}
         samples.append({"study_key": study, "split": split, "patient_overall": int(bool(broken)), **truth})
     return {
@@ -108,6 +119,56 @@ def cervical_store(
         "boxes": table(boxes, schemas.BOXES),
         "samples": table(samples, schemas.CERVICAL_SAMPLES),
     }
+
+
+def slices_of(volumes: pa.Table) -> pa.Table:
+    """SLICES of volumes that lie as they were acquired; instance numbers run against the positions, from 101."""
+    rows = []
+    for volume in volumes.to_pylist():
+        grid = Grid(tuple(volume["source_shape"]), np.reshape(volume["source_affine"], (4, 4)))
+        for k in range(grid.shape[0]):
+            rows.append(
+                {
+                    "series_key": volume["series_key"],
+                    "stack": volume["stack"],
+                    "position_in_stack": k,
+                    "instance_key": f"{volume['series_key']}.{volume['stack']}.{k}",
+                    "frame": 0,
+                    "instance_number": 100 + grid.shape[0] - k,
+                    "image_position_mm": grid.to_patient([k, 0, 0]).tolist(),
+                }
+            )
+    return table(rows, schemas.SLICES)
+
+
+def mirrored_store(root: Path, manifests: dict[str, pa.Table], mirror: Path) -> dict[str, pa.Table]:
+    """The same patients seen in a mirror, written to ``mirror``: voxels, masks, places turned, sided labels swapped."""
+    tables = dict(manifests)
+    middles = {}
+    for row in manifests["volumes"].to_pylist():
+        volume = open_volume(root / row["uri"])
+        side = next(n for n, code in enumerate(volume.grid.axis_codes) if code in "LR")
+        masks = {name: np.ascontiguousarray(np.flip(volume.label(name), side)) for name in volume.label_names}
+        turned = np.ascontiguousarray(np.flip(volume.read(), side))
+        write_volume(mirror / row["uri"], turned, volume.grid, slice_axis=volume.slice_axis, labels=masks)
+        middles[row["series_key"], row["stack"]] = volume.grid, side
+    objects = manifests["objects"].to_pylist()
+    for row in objects:
+        grid, side = middles[row["series_key"], row["stack"]]
+        index = grid.to_index(row["centroid_mm"])
+        index[side] = grid.shape[side] - 1 - index[side]
+        row["centroid_mm"], row["object"] = grid.to_patient(index).tolist(), other_side(row["object"])
+    tables["objects"] = table(objects, schemas.OBJECTS)
+    samples = manifests["samples"]
+    names = [other_side(name) for name in samples.schema.names]
+    tables["samples"] = pa.table([samples[name] for name in names], schema=samples.schema)
+    return tables
+
+
+def other_side(name: str) -> str:
+    """``left_...`` is ``right_...`` in a mirror."""
+    head, _, tail = name.partition("_")
+    return {"left": "right_", "right": "left_"}.get(head, f"{head}_" if tail else head) + tail
 
 
 def _boxes(study: str, grid: Grid, centre: NDArray[np.float64]) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from curate.loading.dataset import StudyBatch
-from pipelines.train.cervical import Cervical
-from pipelines.train.lumbar import Lumbar
+from pipelines.recipes.cervical import Cervical
+from pipelines.recipes.lumbar import Lumbar
 from pipelines.train.task import guided_crops, missed_marks
 
 

@@ -14,19 +14,24 @@ Stride = tuple[int, int, int]
 class Finder(nn.Module):
     """Looks over a crop and says what it found and where it looked.
 
-    (N, 1, D, H, W) -> found (N,), attention log-probabilities (N, cells). Every cell gives its own evidence, and the
-    crop's is their mean under a learned attention. Cells are told where in the crop they lie. ``spread``: attention
+    (N, channels, D, H, W) -> found (N,), attention log-probabilities (N, cells). Every cell gives its own evidence, and
+    the crop's is their mean under a learned attention. Cells are told where in the crop they lie. ``spread``: attention
     starts as a Gaussian of that width around the middle (in half crops), for findings that lie where the crop was laid;
     None: anywhere. ``strides``: by how much the first and the third of four stages shrink the crop.
     """
 
     def __init__(
-        self, widths: tuple[int, int, int, int], strides: tuple[Stride, Stride], *, spread: float | None
+        self,
+        widths: tuple[int, int, int, int],
+        strides: tuple[Stride, Stride],
+        *,
+        spread: float | None,
+        channels: int = 1,
     ) -> None:
         super().__init__()
         first, second, third, last = widths
         self.local = nn.Sequential(
-            _stage(1, first, strides[0]),
+            _stage(channels, first, strides[0]),
             _stage(first, second, (1, 1, 1)),
             _stage(second, third, strides[1]),
         )

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize
 
 from curate.loading.dataset import StudyBatch
-from pipelines.train.cervical import CERVICAL, Cervical
+from pipelines.recipes.cervical import CERVICAL, Cervical
 from pipelines.train.task import Labels, Outputs
 from tests.support.training_store import samples_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.train.models import Finder, smooth_maximum
+from pipelines.recipes.models import Finder, smooth_maximum
 
 
 def finder(*, spread: float | None = None) -> Finder:

@@ -1,0 +1,74 @@
+"""From a release's or store's test split and trained models to a submission: what ``curate predict`` leaves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from curate.errors import Misconfigured
+from curate.manifests import read_table
+from curate.storage import open_store
+from curate.storage.store import unavailable
+
+TABLES = ("samples", "volumes", "slices")
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What was written."""
+
+    submission: Path
+    findings: Path
+    studies: int
+    models: int
+    warnings: tuple[str, ...]
+
+
+def predict_place(place: str, models: Path, output: Path, *, split: str = "test") -> Predicted:
+    """Answer a split of the store or release at ``place`` with the models of the training run in ``models``.
+
+    ``models``: what ``curate train`` wrote, with or without folds; the recipe is the one that was trained. Writes
+    ``submission.csv`` and ``findings.csv`` into ``output``. Raises ``Misconfigured`` when there is no such model,
+    table or split, ``Unavailable`` when the storage refuses.
+    """
+    from pipelines.recipes.predict import predict
+    from pipelines.train.run import recipe_named
+
+    name, checkpoints = find_models(models)
+    store = open_store(place)
+    keys = {table: f"manifests/{table}.parquet" for table in TABLES}
+    missing = [table for table, key in keys.items() if not store.exists(key)]
+    if missing:
+        raise Misconfigured(f"{place} is neither a store nor a release: it holds no table {missing[0]}")
+    manifests = {table: read_table(store, key) for table, key in keys.items()}
+    root = place if "://" in place else str(Path(place).resolve())
+    found = predict(recipe_named(name), root, manifests, checkpoints, split=split)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        found.submission.to_csv(output / "submission.csv", index=False)
+        found.findings.to_csv(output / "findings.csv", index=False)
+    except OSError as error:
+        raise unavailable("write", error) from None
+    studies = len(pd.unique(found.submission["row_id"].str.split("_", n=1).str[0]))
+    return Predicted(output / "submission.csv", output / "findings.csv", studies, len(checkpoints), found.warnings)
+
+
+def find_models(models: Path) -> tuple[str, list[dict[str, str]]]:
+    """The recipe's name and, of each fold, the checkpoint of every stage, from the ``result.json`` of a run."""
+    files = sorted(models.glob("fold-*/result.json")) or [models / "result.json"]
+    names, found = set(), []
+    for file in files:
+        try:
+            record = json.loads(file.read_bytes())
+            names.add(str(record["task"]))
+            found.append({stage["name"]: str(file.parent / stage["checkpoint"]) for stage in record["stages"]})
+        except FileNotFoundError:
+            raise Misconfigured(f"{models} holds no trained model: `curate train` first") from None
+        except (ValueError, KeyError, TypeError):
+            raise Misconfigured(f"{models}: a result.json is not one of `curate train`") from None
+    if len(names) > 1:
+        raise Misconfigured(f"{models}: its folds are of several recipes")
+    return names.pop(), found
