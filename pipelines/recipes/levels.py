@@ -50,7 +50,7 @@ class LevelNetwork(nn.Module):
     (B, 15, voxels), the affine of each place's view (B, 15, 4, 4), places (B, 25, 4): LPS millimetres and confidence.
 
     In evaluation it also looks into a mirror, where left places are right ones; in training the places are zeros. The
-    recesses have no heat map and no confidence: they follow from the others.
+    recesses have no heat map, and -1 for confidence: they follow from the others.
     """
 
     def __init__(self, settings: LevelSettings) -> None:
@@ -70,7 +70,7 @@ class LevelNetwork(nn.Module):
         mirrored = self._maps(views.flip(2)).flip(2)[:, list(SWAP[:_SEEN])]
         chances = (logs.flatten(2).softmax(dim=2) + mirrored.flatten(2).softmax(dim=2)) / 2
         found = heat_places(chances.unflatten(2, views.shape[2:]), own, is_there)
-        places = torch.cat([found, found.new_zeros((len(found), len(PLACES) - _SEEN, 4))], dim=1)
+        places = torch.cat([found, found.new_full((len(found), len(PLACES) - _SEEN, 4), -1)], dim=1)
         return chances.clamp(min=1e-12).log(), own, is_there, places
 
     def _maps(self, views: torch.Tensor) -> torch.Tensor:
@@ -131,7 +131,7 @@ class LevelLocator:
 
     def constants(self, samples: Sequence[StudyViews]) -> Constants:
         """(25, 4): the template, as ``looking.template_of`` gives it."""
-        return template_of(samples)
+        return template_of(samples, SWAP)
 
     def model(self, constants: Constants) -> nn.Module:
         return LevelNetwork(self.settings)

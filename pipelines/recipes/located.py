@@ -148,11 +148,11 @@ def where_seen(sample: StudySample, located: Located | None) -> StudySample:
     """
     crops = []
     for n, crop in enumerate(sample.crops):
-        if crop is not None and located is not None and located.is_known[n]:
+        if crop is not None and crop.is_estimated:
+            crop = None  # the mean place of other patients: nothing says that this one is there
+        elif crop is not None and located is not None:
             at_find = np.allclose(crop.centre_mm, located.places_mm[n], atol=1e-6)
             crop = replace(crop, is_estimated=at_find and not bool(located.is_found[n]))
-        elif crop is not None and crop.is_estimated:
-            crop = None  # the mean place of other patients: nothing says that this one is there
         crops.append(crop)
     return replace(sample, crops=tuple(crops))
 

@@ -138,16 +138,18 @@ def score_places(samples: Sequence[StudyViews], answers: Answers) -> Score:
     return Score(mean, {"millimetres": mean, "found": float(np.mean(found)) if found else float("nan")})
 
 
-def template_of(samples: Sequence[StudyViews]) -> NDArray[np.float64]:
+def template_of(samples: Sequence[StudyViews], swap: Sequence[int]) -> NDArray[np.float64]:
     """(objects, 4): mean place relative to the middle of the study's first view, LPS mm, and 0, for it was not seen.
 
-    An object that no study has a label of is at 0, 0, 0 with -1.
+    An object that no study has a label of is at 0, 0, 0 with -1. ``swap``: for each object the one that takes its place
+    in a mirror; the template is its own mirror image.
     """
     offsets = np.array([_offsets(sample) for sample in samples if any(sample.requests)])
     known = np.isfinite(offsets)
     means = np.where(known, offsets, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     seen = np.where(known.all(axis=2).any(axis=0), 0.0, -1.0)
-    result: NDArray[np.float64] = np.concatenate([means, seen[:, None]], axis=1)
+    mirrored = means[list(swap)] * [-1, 1, 1]
+    result: NDArray[np.float64] = np.concatenate([(means + mirrored) / 2, seen[:, None]], axis=1)
     return result
 
 

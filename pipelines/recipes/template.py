@@ -38,7 +38,8 @@ class Located:
 
 
 def locate(answers: Points, template: Points) -> Located:
-    """``answers``: (n, 4), LPS millimetres and confidence 0..1 of each object; ``template``: (n, 3), NaN if unknown.
+    """``answers``: (n, 4), LPS millimetres and confidence 0..1 of each object, -1 for one that is never looked for and
+    always placed by the others; ``template``: (n, 3), NaN if unknown.
 
     What was found with confidence stands, unless it contradicts most of the others. Without a single find nothing has a
     place.
@@ -58,7 +59,8 @@ def locate(answers: Points, template: Points) -> Located:
     for n in np.flatnonzero(~found):
         if usable.any() and np.isfinite(template[n]).all():
             places[n] = _expected(n, places, template, usable)
-    return Located(places, found, doubted)
+    by_design = (answers[:, 3] < 0) & np.isfinite(places).all(axis=1)
+    return Located(places, found | by_design, doubted)
 
 
 def _misfit(n: int, places: Points, template: Points, usable: NDArray[np.bool_]) -> float:

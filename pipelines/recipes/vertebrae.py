@@ -121,7 +121,7 @@ class VertebraLocator:
 
     def constants(self, samples: Sequence[StudyViews]) -> Constants:
         """(7, 4): the template, as ``looking.template_of`` gives it."""
-        return template_of(samples)
+        return template_of(samples, range(len(VERTEBRAE)))
 
     def model(self, constants: Constants) -> nn.Module:
         return VertebraNetwork(self.settings)

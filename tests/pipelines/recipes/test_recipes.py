@@ -46,12 +46,12 @@ BACK = lumbar_recipe(
 
 QUICK = {
     "cervical": {
-        "locate": TrainSettings(epochs=8, batch_size=2, learning_rate=1e-2, threads=0, seed=3),
-        "classify": TrainSettings(epochs=8, batch_size=2, learning_rate=5e-3, threads=0, seed=3),
+        "locate": TrainSettings(epochs=12, batch_size=2, learning_rate=1e-2, threads=0, seed=3),
+        "classify": TrainSettings(epochs=20, batch_size=2, learning_rate=8e-3, threads=0, seed=3),
     },
     "lumbar": {
-        "locate": TrainSettings(epochs=10, batch_size=2, learning_rate=1e-2, threads=0, seed=3),
-        "classify": TrainSettings(epochs=4, batch_size=2, learning_rate=4e-3, threads=0, seed=3),
+        "locate": TrainSettings(epochs=24, batch_size=2, learning_rate=1e-2, threads=0, seed=3),
+        "classify": TrainSettings(epochs=14, batch_size=2, learning_rate=8e-3, threads=0, seed=3),
     },
 }
 

@@ -70,6 +70,17 @@ def test_an_object_without_a_template_stands_alone() -> None:
     assert not locate(answers(seen), unknown).is_known[2]
 
 
+def test_what_is_never_looked_for_follows_from_the_others_and_counts_as_found() -> None:
+    derived = answers()
+    derived[5] = [0, 0, 0, -1]
+    located = locate(derived, TEMPLATE)
+    assert located.is_found.all()
+    assert located.places_mm[5] == pytest.approx(TEMPLATE[5] + SHIFT)
+    alone = answers(np.zeros(7, dtype=bool))
+    alone[5, 3] = -1
+    assert not locate(alone, TEMPLATE).is_found.any()
+
+
 def test_two_that_contradict_each_other_are_both_kept() -> None:
     two = answers(np.array([True, False, False, False, False, False, True]))
     two[6, :3] += 90
