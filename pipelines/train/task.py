@@ -37,8 +37,8 @@ class Sample(Protocol):
 
 
 class Batch(Protocol):
-    """Studies as tensors, in a dataclass that ``curate.loading.joining`` can join and move. The first axis of each counts
-    studies; a dataset gives batches of one."""
+    """Studies as tensors, in a dataclass that ``curate.loading.joining`` can join and move. The first axis of each
+    counts studies; a dataset gives batches of one."""
 
     @property
     def inputs(self) -> tuple[torch.Tensor, ...]:
