@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from pipelines.train import StagedSettings, TrainSettings, rehearse
@@ -59,7 +60,10 @@ def test_every_stage_is_rehearsed_on_earlier_ones_untrained(tmp_path: Path, monk
         made.append(dict(checkpoints))
         return Tiny(earlier=checkpoints["first"])
 
-    recipe = Recipe("tiny", (Stage("first", lambda root, checkpoints: Tiny()), Stage("second", second)), lambda *_: None)  # type: ignore[arg-type,return-value]
+    first_stage = Stage("first", lambda root, checkpoints: Tiny())
+    recipe = Recipe("tiny", (first_stage, Stage("second", second)), lambda keys, answers: pd.DataFrame())
+        "tiny", (Stage("first", lambda root, checkpoints: Tiny()), Stage("second", second)), lambda *_: None
+    )  # type: ignore[arg-type,return-value]
     monkeypatch.setattr("pipelines.train.rehearsal.recipe_named", lambda name: recipe)
     settings = StagedSettings(epochs=2, workers=1, stages={"second": TrainSettings(epochs=5)})
     first, second_found = rehearse("tiny", str(tmp_path), tiny_manifests(), settings)

@@ -30,8 +30,8 @@ root = Path(sys.argv[1])
 manifests = cervical_store(root / "store", studies=5)
 steps = []
 settings = TrainSettings(epochs=1, batch_size=2, workers=2)
-result = train("cervical", "store", manifests, settings, output=Path("training"), on_step=steps.append)
-print(result.final.steps, len(steps), ray.is_initialized())
+result = train("cervical", "store", manifests, settings, output=Path("training"), on_report=steps.append)
+print(result.final.steps, [type(step).__name__ for step in steps], ray.is_initialized())
 """
 
 
@@ -52,7 +52,7 @@ def test_alone_it_starts_and_stops_ray_and_prints_nothing(tmp_path: Path) -> Non
         cwd=tmp_path,
         env={"PYTHONPATH": str(here), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home")},
     )
-    assert done.stdout == "2 2 False\n"
+    assert done.stdout == "2 ['Began', 'Step', 'Step', 'Evaluation'] False\n"
     assert done.stderr == ""
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "home") == ["store", "training"]
     assert not (tmp_path / "home" / "ray_results").exists()
