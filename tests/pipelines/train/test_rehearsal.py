@@ -62,8 +62,6 @@ def test_every_stage_is_rehearsed_on_earlier_ones_untrained(tmp_path: Path, monk
 
     first_stage = Stage("first", lambda root, checkpoints: Tiny())
     recipe = Recipe("tiny", (first_stage, Stage("second", second)), lambda keys, answers: pd.DataFrame())
-        "tiny", (Stage("first", lambda root, checkpoints: Tiny()), Stage("second", second)), lambda *_: None
-    )  # type: ignore[arg-type,return-value]
     monkeypatch.setattr("pipelines.train.rehearsal.recipe_named", lambda name: recipe)
     settings = StagedSettings(epochs=2, workers=1, stages={"second": TrainSettings(epochs=5)})
     first, second_found = rehearse("tiny", str(tmp_path), tiny_manifests(), settings)
