@@ -68,9 +68,8 @@ def environment(place: Path) -> dict[str, str]:
 def test_a_killed_run_goes_on_and_ends_with_the_weights_of_a_calm_one(place: Path) -> None:
     """A relative store and output, Ray not running: the driver is killed by SIGKILL after its third step. The same
     command starts Ray, goes on from the last checkpoint, stops Ray, and every byte on the console is the script's."""
-    with subprocess.Popen(
-        command("cut"), cwd=place, env=environment(place), stdout=subprocess.PIPE, text=True
-    ) as first:
+    own = environment(place)
+    with subprocess.Popen(command("cut"), cwd=place, env=own, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         before: list[str] = []
         for line in first.stdout:
