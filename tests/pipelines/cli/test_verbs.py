@@ -28,6 +28,7 @@ VERBS = (
     "release",
     "verify",
     "train",
+    "predict",
     "phantoms",
     "scan",
     "show",
