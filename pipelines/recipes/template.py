@@ -33,8 +33,7 @@ class Located:
     @property
     def is_known(self) -> NDArray[np.bool_]:
         """(n,): has a place, seen or estimated."""
-        known: NDArray[np.bool_] = np.isfinite(self.places_mm).all(axis=1)
-        return known
+        return np.asarray(np.isfinite(self.places_mm).all(axis=1), dtype=np.bool_)
 
 
 def locate(answers: Points, template: Points) -> Located:
@@ -49,14 +48,14 @@ def locate(answers: Points, template: Points) -> Located:
     usable = seen & np.isfinite(template).all(axis=1)
     doubted = np.zeros(len(places), dtype=bool)
     while usable.sum() > 2:  # with two that contradict each other, who is right?
-        off = np.array([_misfit(n, places, template, usable) for n in np.flatnonzero(usable)])
+        off = np.array([_misfit(n, places, template, usable) for n in np.flatnonzero(usable).tolist()])
         if off.max() <= _DOUBT_MM:
             break
         worst = np.flatnonzero(usable)[int(off.argmax())]
         doubted[worst], usable[worst] = True, False
     found = seen & ~doubted
     places[~found] = np.nan
-    for n in np.flatnonzero(~found):
+    for n in np.flatnonzero(~found).tolist():
         if usable.any() and np.isfinite(template[n]).all():
             places[n] = _expected(n, places, template, usable)
     by_design = (answers[:, 3] < 0) & np.isfinite(places).all(axis=1)
@@ -75,4 +74,5 @@ def _expected(n: int, places: Points, template: Points, usable: NDArray[np.bool_
     away = np.linalg.norm(template[usable] - template[n], axis=1)
     weights = np.exp(-((away**2) - (away**2).min()) / (2 * _NEAR_MM**2))
     shift: Points = (weights[:, None] * (places[usable] - template[usable])).sum(axis=0) / weights.sum()
-    return template[n] + shift
+    expected: Points = template[n] + shift
+    return expected

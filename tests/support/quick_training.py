@@ -49,13 +49,8 @@ def train_recipe(
     steps, scores = {}, {}
     for stage in recipe.stages:
         task = stage.make(str(root), checkpoints)
-        made = train_task(task, root, manifests, settings[stage.name], folder / stage.name)
-        checkpoints[stage.name], steps[stage.name], scores[stage.name], constant = (
-            str(made[0]),
-            made[1],
-            made[3],
-            made[4],
-        )
+        made, told, score, constant = train_task(task, root, manifests, settings[stage.name], folder / stage.name)
+        checkpoints[stage.name], steps[stage.name], scores[stage.name] = str(made), told, score
     stages = [{"name": name, "checkpoint": str(Path(path).relative_to(folder))} for name, path in checkpoints.items()]
     (folder / "result.json").write_text(json.dumps({"task": recipe.name, "stages": stages}))
     return checkpoints, steps, scores, constant

@@ -30,6 +30,7 @@ VERBS = (
     "release",
     "verify",
     "train",
+    "predict",
     "phantoms",
     "scan",
     "show",
