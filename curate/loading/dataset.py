@@ -46,7 +46,7 @@ class StudyBatch:
     ``crops``: float32 (B, T, D, H, W) in [-1, 1], or (B, T, D, channels, H, W) of stacks; zero where absent.
     ``present``: bool (B, T). ``marks``: bool (B, T, cells), the cells of the crop where a reader saw the finding.
     ``targets``: int64 (B, labels), -1 where not graded. ``weight``: float32 (B,), 0 for padding. ``index``: int64 (B,).
-    ``key``: int64 (B,), of the visit: what transforms draw from (``curate.loading.transforms``).
+    ``key``: int64 (B,), of the visit: what transforms draw from (``curate.loading.transforms``); always on the host.
     """
 
     crops: torch.Tensor
@@ -55,7 +55,7 @@ class StudyBatch:
     targets: torch.Tensor
     weight: torch.Tensor
     index: torch.Tensor
-    key: torch.Tensor | None = None
+    key: NDArray[np.int64] | None = None
 
     @property
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,7 +133,7 @@ class StudyDataset(Dataset[StudyBatch]):
             targets=torch.tensor([sample.targets], dtype=torch.int64),
             weight=torch.tensor([float(draw.counts)]),
             index=torch.tensor([draw.index]),
-            key=torch.tensor([visit_key(seed=self._seed, epoch=_epoch(draw), index=draw.index, visit=draw.visit)]),
+            key=np.array([visit_key(seed=self._seed, epoch=_epoch(draw), index=draw.index, visit=draw.visit)]),
         )
 
     def _jitters(self, draw: Draw, slots: int) -> list[Jitter]:

@@ -1,6 +1,7 @@
 """Batches as trees of tensors: several joined into one, and one copied to a device.
 
-A batch is a tensor, None, or a dataclass, tuple, list or dict of batches; the first axis of tensors counts samples.
+A batch is a tensor, a numpy array, None, or a dataclass, tuple, list or dict of batches; the first axis of tensors and
+arrays counts samples. Arrays are for the host and stay there: reading a number from a GPU would wait for it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 Batch = TypeVar("Batch")
@@ -47,6 +49,8 @@ def _combine(leaf: Callable[[Sequence[torch.Tensor]], Any], batches: Sequence[An
     first = batches[0]
     if isinstance(first, torch.Tensor):
         return leaf(batches)
+    if isinstance(first, np.ndarray):
+        return first if len(batches) == 1 else np.concatenate(batches)
     if first is None:
         return None
     if dataclasses.is_dataclass(first) and not isinstance(first, type):
@@ -58,7 +62,9 @@ def _combine(leaf: Callable[[Sequence[torch.Tensor]], Any], batches: Sequence[An
     if isinstance(first, tuple | list):
         columns = [_combine(leaf, column) for column in zip(*batches, strict=True)]
         return type(first)(*columns) if hasattr(first, "_fields") else type(first)(columns)
-    raise TypeError(f"a batch is made of tensors, dataclasses, tuples, lists and dicts, not of {type(first).__name__}")
+    raise TypeError(
+        f"a batch is made of tensors, arrays, dataclasses, tuples, lists and dicts, not of {type(first).__name__}"
+    )
 
 
 def _concatenate(tensors: Sequence[torch.Tensor], empty: Empty) -> torch.Tensor:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from curate.loading.dataset import StudyBatch
 from curate.loading.samples import CERVICAL_SLOTS, LUMBAR_SLOTS, Slot
@@ -57,7 +59,7 @@ LUMBAR_MIRRORING = Mirroring.of(LUMBAR_SLOTS, LUMBAR_TARGETS)
 
 
 def mirror(
-    batch: StudyBatch, which: torch.Tensor, how: Mirroring, *, cells: tuple[int, int, int] | None = None
+    batch: StudyBatch, which: NDArray[np.bool_], how: Mirroring, *, cells: tuple[int, int, int] | None = None
 ) -> StudyBatch:
     """The batch with the studies of ``which``, bool (B,), as their mirror images would have been read.
 
@@ -80,7 +82,7 @@ def mirror(
 
 
 def mirror_points(
-    points: torch.Tensor, which: torch.Tensor, *, axis: int, size: int, partners: Sequence[int]
+    points: torch.Tensor, which: NDArray[np.bool_], *, axis: int, size: int, partners: Sequence[int]
 ) -> torch.Tensor:
     """Points (B, P, 3) in voxels of a crop of ``size`` voxels along ``axis``; ``partners``: as ``Mirroring.slots``."""
     turned = points[:, list(partners)].clone()
@@ -101,5 +103,6 @@ def _turned(crops: torch.Tensor, axes: Sequence[int | None]) -> torch.Tensor:
     return turned
 
 
-def _chosen(which: torch.Tensor, changed: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    return torch.where(which.reshape(-1, *[1] * (kept.ndim - 1)), changed, kept)
+def _chosen(which: NDArray[np.bool_], changed: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    is_chosen = torch.from_numpy(which).to(kept.device, non_blocking=True)
+    return torch.where(is_chosen.reshape(-1, *[1] * (kept.ndim - 1)), changed, kept)

@@ -39,8 +39,8 @@ class Transform:
     gamma: float = 0.0
     noise: float = 0.0
 
-    def __call__(self, values: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """``values`` changed; ``keys`` int64 (B,). All C of a sample are moved alike. What comes in from outside is -1.
+    def __call__(self, values: torch.Tensor, keys: NDArray[np.int64]) -> torch.Tensor:
+        """``values`` changed; ``keys``: int64 (B,), on the host. All C of a sample move alike; -1 comes from outside.
 
         Raises ``ValueError`` when keys and values do not fit.
         """
@@ -53,7 +53,7 @@ class Transform:
             values = add_noise(values, torch.from_numpy(self.noise * (draws[:, 8] + 1) / 2), keys)
         return values
 
-    def move_labels(self, labels: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    def move_labels(self, labels: torch.Tensor, keys: NDArray[np.int64]) -> torch.Tensor:
         """Masks of the same shape, moved as the values are: nearest, 0 from outside; their dtype is kept."""
         moved = move(labels.float() - 1, self.matrices(labels.shape[2:], self._draws(labels, keys)), mode="nearest")
         return (moved + 1).round().to(labels.dtype)
@@ -68,7 +68,7 @@ class Transform:
         shift = self.shift_mm * draws[:, 4:7] / half_mm
         return torch.from_numpy(np.concatenate([scaled, shift[:, :, None]], axis=2))
 
-    def _draws(self, values: torch.Tensor, keys: torch.Tensor) -> NDArray[np.float64]:
+    def _draws(self, values: torch.Tensor, keys: NDArray[np.int64]) -> NDArray[np.float64]:
         """(B, 9) numbers in [-1, 1)."""
         if values.ndim != 5 or keys.shape != values.shape[:1]:
             raise ValueError("values: expected (B, C, D, H, W); keys: (B,)")
@@ -91,7 +91,7 @@ def change_gamma(values: torch.Tensor, gammas: torch.Tensor) -> torch.Tensor:
     return ((values + 1) / 2).clamp(0, 1).pow(_each(gammas, values)) * 2 - 1
 
 
-def add_noise(values: torch.Tensor, deviations: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+def add_noise(values: torch.Tensor, deviations: torch.Tensor, keys: NDArray[np.int64]) -> torch.Tensor:
     """Gaussian noise of each sample's standard deviation (B,), drawn from its key (B,); held between -1 and 1."""
     noise = torch.empty_like(values)
     for row, key in zip(noise, keys.tolist(), strict=True):

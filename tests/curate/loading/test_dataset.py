@@ -135,3 +135,17 @@ def test_batches_are_joined_and_moved_as_one(root: Path, samples: list[StudySamp
     assert batch.crops.shape[0] == 2
     assert batch.index.tolist() == [0, 2]
     assert batch.weight.tolist() == [1.0, 0.0]
+
+
+def test_each_visit_has_a_key_of_its_own(root: Path, samples: list[StudySample]) -> None:
+    made = dataset(root, samples)
+    visits = [Draw(0, 0), Draw(0, 1), Draw(1, 0), Draw(0, 0, visit=1), Draw(0, None)]
+    batch = join([made[visit] for visit in visits])
+    assert batch.key is not None
+    assert len(set(batch.key.tolist())) == len(visits)
+    again = dataset(root, samples)[Draw(1, 0, counts=False)].key
+    assert again is not None
+    assert again[0] == batch.key[2]
+    other = dataset(root, samples, seed=2)[Draw(1, 0)].key
+    assert other is not None
+    assert other[0] != batch.key[2]

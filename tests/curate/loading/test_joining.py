@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,15 @@ def test_nested_batches_keep_their_kind() -> None:
     assert joined.right[0].tolist() == [0, 1, 2]
     assert join([{"a": torch.tensor([1])}, {"a": torch.tensor([2])}])["a"].tolist() == [1, 2]
     assert len(list(tensors_of(joined))) == 3
+
+
+def test_arrays_are_joined_and_stay_with_the_host() -> None:
+    joined = join([{"image": torch.tensor([n]), "key": np.array([n]), "none": None} for n in (3, 1)])
+    assert joined["key"].tolist() == [3, 1]
+    assert joined["none"] is None
+    moved = to_device(joined, torch.device("meta"))  # a device that is not the host
+    assert moved["image"].is_meta
+    assert moved["key"] is joined["key"]
 
 
 def test_joined_equals_what_torch_makes() -> None:

@@ -67,7 +67,7 @@ def same(batch: StudyBatch, other: StudyBatch) -> bool:
     return torch.allclose(batch.crops, other.crops, atol=2e-4)
 
 
-ALL = torch.tensor([True, True])
+ALL = np.array([True, True])
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_only_the_studies_chosen_are_mirrored_and_twice_is_as_before(
 ) -> None:
     root, samples, *_ = backs
     plain = read(root, samples, CropShape((3, 8, 8), (4.0, 1.5, 1.5)))
-    first = mirror(plain, torch.tensor([True, False]), LUMBAR_MIRRORING)
+    first = mirror(plain, np.array([True, False]), LUMBAR_MIRRORING)
     assert not torch.equal(first.crops[0], plain.crops[0])
     assert torch.equal(first.crops[1], plain.crops[1])
     assert torch.equal(first.targets[1], plain.targets[1])
@@ -132,7 +132,7 @@ def test_targets_change_places_by_their_names() -> None:
 
 def test_points_move_and_change_places_too() -> None:
     points = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]).repeat(2, 1, 1)
-    moved = mirror_points(points, torch.tensor([True, False]), axis=2, size=10, partners=[1, 0])
+    moved = mirror_points(points, np.array([True, False]), axis=2, size=10, partners=[1, 0])
     assert moved[0].tolist() == [[4.0, 5.0, 3.0], [1.0, 2.0, 6.0]]
     assert torch.equal(moved[1], points[1])
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from curate.loading.order import visit_key
 from curate.loading.transforms import Transform, add_noise, as_windows, change_gamma, move, scale_percentiles
@@ -18,8 +19,8 @@ SHAPE = (24, 48, 96)  # 24 mm along every axis
 EVERYTHING = Transform(SPACING, shift_mm=2, turn_degrees=10, zoom=0.1, gamma=0.3, noise=0.1)
 
 
-def keys(*numbers: int) -> torch.Tensor:
-    return torch.tensor([visit_key(seed=1, epoch=n % 3, index=n) for n in numbers])
+def keys(*numbers: int) -> NDArray[np.int64]:
+    return np.array([visit_key(seed=1, epoch=n % 3, index=n) for n in numbers])
 
 
 def millimetres() -> torch.Tensor:
