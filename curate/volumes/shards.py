@@ -31,6 +31,8 @@ _CHECKSUM_BYTES = 4
 _LARGEST_CHUNK = 1 << 31  # Blosc counts in 32 bits
 _LARGEST_SHARD = 1 << 48
 _NEAR_BYTES = 1 << 20  # chunks that lie no further apart come in one request: time for a request at 50 MB/s
+_FAR_BYTES = 8 << 20  # and further apart than this they never do
+_REQUESTS = 5  # a box, where it can be had between these limits
 
 _NOTHING = np.frombuffer(b"", np.uint8)
 _thread = threading.local()
@@ -167,9 +169,12 @@ class ShardedArray:
 def _runs(table: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
     """Chunks that lie near each other: first byte, end, and their rows of the table with offsets from there."""
     table = table[np.argsort(table[:, OFFSET])]
-    ends = np.maximum.accumulate(table[:, OFFSET] + table[:, LENGTH])
     offsets = table[:, OFFSET]
-    cuts = np.flatnonzero((offsets[1:] - ends[:-1] > _NEAR_BYTES) | ((offsets[:-1] < 0) & (offsets[1:] >= 0))) + 1
+    gaps = offsets[1:] - np.maximum.accumulate(offsets + table[:, LENGTH])[:-1]
+    gaps[offsets[:-1] < 0] = 0
+    widest = np.sort(gaps)[-_REQUESTS] if gaps.size >= _REQUESTS else 0
+    is_cut = (gaps > _FAR_BYTES) | ((gaps > _NEAR_BYTES) & (gaps > widest))
+    cuts = np.flatnonzero(is_cut | ((offsets[:-1] < 0) & (offsets[1:] >= 0))) + 1
     for rows in np.split(table, cuts):
         begin, end = int(rows[0, OFFSET]), int((rows[:, OFFSET] + rows[:, LENGTH]).max())
         if begin < 0:  # left out

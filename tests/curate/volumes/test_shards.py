@@ -80,7 +80,8 @@ def test_near_chunks_come_in_one_request_and_far_ones_do_not(folder: Path, monke
     store = CountingStore(folder)
     stored = ShardedArray(store, "0")
     stored.read((40, 70, 70), (50, 80, 80))
-    for near, requests in ((1 << 20, 1), (-1, 8)):
+    for far, near, requests in ((8 << 20, 1 << 20, 1), (8 << 20, 0, 5), (0, 0, 7)):
+        monkeypatch.setattr("curate.volumes.shards._FAR_BYTES", far)
         monkeypatch.setattr("curate.volumes.shards._NEAR_BYTES", near)
         store.requests.clear()
         found = stored.read((60, 120, 120), (70, 130, 130))
