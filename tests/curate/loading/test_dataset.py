@@ -140,7 +140,7 @@ def test_batches_are_joined_and_moved_as_one(root: Path, samples: list[StudySamp
 def test_each_visit_has_a_key_of_its_own(root: Path, samples: list[StudySample]) -> None:
     made = dataset(root, samples)
     visits = [Draw(0, 0), Draw(0, 1), Draw(1, 0), Draw(0, 0, visit=1), Draw(0, None)]
-    batch = join([made[visit] for visit in visits])
+    batch = StudyBatch.join([made[visit] for visit in visits])
     assert batch.key is not None
     assert len(set(batch.key.tolist())) == len(visits)
     again = dataset(root, samples)[Draw(1, 0, counts=False)].key
