@@ -32,7 +32,8 @@ class Reason(Worded):
     DUPLICATE_INSTANCE = "duplicate_instance", "The same instance with the same header is already in the series."
     CONFLICTING_INSTANCE = "conflicting_instance", "The same SOP Instance UID names objects with different content."
     # series
-    MIXED_IDENTITY = "mixed_identity", "One series UID stands under several patients, studies or sites."
+    MIXED_IDENTITY = "mixed_identity", "One series UID stands under several patients or studies."
+    SEVERAL_SITES = "several_sites", "The same series came from several sites: keep it in the archives of one of them."
     WRONG_MODALITY = "wrong_modality", "The modality is not the one that the task uses."
     LOCALIZER = "localizer", "A localizer (scout) image, not a volume."
     SECONDARY_CAPTURE = "secondary_capture", "A screen or secondary capture, which may show identifying text."

@@ -8,6 +8,12 @@ takes them over, so a sweep must not meet one that does. Three things keep it aw
   read before the receipts: what is settled in between is named by them;
 - parts of the catalogue stay while an event or a receipt of the scan is younger than the grace: a scan may go on.
 
+The private zone has orphans too: the identifiers that such attempts wrote, and listings and headers of chunks that
+changed. Each is believed if the receipt is that names what was written with it. Of series that this store's catalogue
+does not have the identifiers stay, and a zone that a de-identified folder uses (``curate deid``) is left alone.
+
+Segments of the ledger that a merged one has replaced go as well, once it has stood for the grace.
+
 A sweep stops when it finds another plan than it began with. A run of another spec that makes its plan between that look
 and a removal is not seen: do not begin one beside ``curate gc --delete``.
 """
@@ -15,7 +21,7 @@ and a removal is not seen: do not begin one beside ``curate gc --delete``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -27,16 +33,21 @@ import pyarrow.compute as pc
 
 from cluster.events import FOLDER as EVENTS
 from cluster.ledger import Ledger, stages
+from cluster.ledger.merging import note_of
 from cluster.ledger.receipts import FOLDER as LEDGER
 from cluster.outcomes import Status
 from curate.errors import Unavailable
 from curate.storage import Store
 from pipelines.catalogue import STAGE as SCAN
+from pipelines.catalogue import listing_key, part_keys
+from pipelines.known import IDENTIFIERS
 from pipelines.state import is_grouped, plan_digest, series_state
 
 PARTS = "catalogue/parts"
 PAYLOAD = ("dicom", "volumes", PARTS)  # where stages publish what receipts name
 GRACE_SECONDS = 24 * 3600.0
+PRIVATE = (IDENTIFIERS, "listings", "parts")  # in the private zone
+LOCK = "lock"  # in a private zone that a de-identified folder uses
 BATCH = 1000  # objects between two looks at the plan
 
 Current = Mapping[str, tuple[int, str]]  # stage -> version and digest of the parameters that a spec asks for
@@ -53,7 +64,13 @@ class Sweep:
 
 
 def sweep(
-    store: Store, *, now: float, grace: float = GRACE_SECONDS, current: Current | None = None, delete: bool = False
+    store: Store,
+    *,
+    private: Store | None = None,
+    now: float,
+    grace: float = GRACE_SECONDS,
+    current: Current | None = None,
+    delete: bool = False,
 ) -> Sweep:
     """Find what no receipt names, and remove it if ``delete``.
 
@@ -63,48 +80,95 @@ def sweep(
     """
     found = Sweep()
     plan = plan_digest(store)
-    open_series = _open_series(store)
+    open_series = _series(store, ended=False)
     believed = _believed(store, current or {})
     scan_is_quiet = not _is_scanning(store, now - grace)
-    for folder in PAYLOAD:
-        for keys in _batches(store.list(folder)):
-            orphans = [key for key, known in zip(keys, _contains(believed, keys), strict=True) if not known]
+
+    def clear(zone: Store, folder: str, name: str, in_use: Callable[[str], bool]) -> None:
+        for keys in _batches(zone.list(folder)):
+            witnesses = [_witness(key) for key in keys] if zone is private else keys
             garbage = []
-            for key in orphans:
-                in_use = not scan_is_quiet if folder == PARTS else open_series is None or _series_of(key) in open_series
-                if in_use:
-                    found.in_use[folder] += 1
-                elif now - store.modified(key) < grace:
-                    found.young[folder] += 1
+            for key, known in zip(keys, _contains(believed, witnesses), strict=True):
+                if known:
+                    continue
+                if in_use(key):
+                    found.in_use[name] += 1
+                elif now - zone.modified(key) < grace:
+                    found.young[name] += 1
                 else:
                     garbage.append(key)
-                    found.objects[folder] += 1
-                    found.bytes[folder] += store.size(key)
+                    found.objects[name] += 1
+                    found.bytes[name] += zone.size(key)
             if delete and garbage:
                 if plan_digest(store) != plan:
                     raise Unavailable("a plan was made on this store meanwhile; nothing more was removed")
                 for key in garbage:
-                    store.delete(key)
+                    zone.delete(key)
+
+    for stage in stages(store):
+        _clear_replaced(Ledger(store, stage), found, now - grace, delete=delete)
+
+    def may_go_on(key: str) -> bool:
+        return open_series is None or _series_of(key) in open_series
+
+    for folder in PAYLOAD:
+        clear(store, folder, folder, (lambda _: not scan_is_quiet) if folder == PARTS else may_go_on)
+    if private is not None and not private.exists(LOCK):
+        ended = _series(store, ended=True) or set()
+        for folder in PRIVATE:
+            of_series = folder == IDENTIFIERS
+            clear(
+                private,
+                folder,
+                f"private/{folder}",
+                (lambda key: _series_of(key) not in ended) if of_series else (lambda _: not scan_is_quiet),
+            )
     return found
 
 
-def _open_series(store: Store) -> set[str] | None:
-    """Keys of the plan's series that a run may be at: neither done nor rejected. None: it is not known which."""
+def _clear_replaced(ledger: Ledger, found: Sweep, before: float, *, delete: bool) -> None:
+    """Segments of the ledger that another has replaced for long enough: nobody reads them by an older listing."""
+    store = ledger.store
+    for merged, replaced in ledger.notes().items():
+        present = [key for key in replaced if store.exists(key)]
+        if store.modified(note_of(merged)) > before:
+            found.young[LEDGER] += len(present)
+            continue
+        for key in present:
+            found.objects[LEDGER] += 1
+            found.bytes[LEDGER] += store.size(key)
+            if delete:
+                store.delete(key)
+        if delete:
+            store.delete(note_of(merged))
+
+
+def _witness(key: str) -> str:
+    """What a receipt names if this object of the private zone is to be believed."""
+    folder, *rest = key.removesuffix(".parquet").split("/")
+    if folder == IDENTIFIERS:
+        return f"volumes/{'/'.join(rest)}/slices.parquet"
+    return part_keys("/".join(rest))[0] if folder == "parts" else key
+
+
+def _series(store: Store, *, ended: bool) -> set[str] | None:
+    """Keys of the catalogue's series that are done or rejected, or of those that a run may be at. None: not known."""
     if not is_grouped(store):
         return None
     state = series_state(store)
-    ended = pc.is_in(state["status"], value_set=pa.array([Status.DONE.value, Status.REJECTED.value]))
-    return set(state.filter(pc.invert(ended))["series_key"].to_pylist())
+    has_ended = pc.is_in(state["status"], value_set=pa.array([Status.DONE.value, Status.REJECTED.value]))
+    return set(state.filter(has_ended if ended else pc.invert(has_ended))["series_key"].to_pylist())
 
 
 def _believed(store: Store, current: Current) -> npt.NDArray[np.uint64]:
     """Hashes, sorted, of the keys of all objects that receipts name: 8 bytes an object, of which there may be many.
 
-    Two keys of one hash keep an orphan, never remove what is named.
+    The private listing of a chunk counts as named by the chunk's receipt, whatever became of the chunk. Two keys of one
+    hash keep an orphan, never remove what is named.
     """
     hashes = [np.empty(0, np.uint64)]
     for stage in stages(store):
-        for rows in Ledger(store, stage).rows(["version", "parameters", "outputs"]):
+        for rows in Ledger(store, stage).rows(["version", "parameters", "fingerprint", "outputs"]):
             if stage in current:
                 version, parameters = current[stage]
                 rows = rows.filter(
@@ -112,6 +176,8 @@ def _believed(store: Store, current: Current) -> npt.NDArray[np.uint64]:
                 )
             for outputs in rows["outputs"].chunks:
                 hashes.append(_hash(pc.struct_field(outputs.flatten(), "key").to_pylist()))
+            if stage == SCAN:
+                hashes.append(_hash([listing_key(mark) for mark in rows["fingerprint"].to_pylist()]))
     return np.unique(np.concatenate(hashes))
 
 

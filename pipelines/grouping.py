@@ -7,6 +7,7 @@ does not grow with the archive.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +35,7 @@ from pipelines.partitions import ROWS_PER_GROUP, Index, PartitionWriter, find_in
 from pipelines.shuffle import Shuffle
 from pipelines.workspace import Workspace
 
-VERSION = 1  # raised when the tables would be others
+VERSION = 2  # raised when the tables would be others
 INSTANCES_TABLE, SERIES_TABLE, FILES_TABLE = (f"catalogue/{name}" for name in ("instances", "series", "files"))
 SOURCES_TABLE = "sources"  # private
 _IDENTITY = ("site", "patient_key", "study_key")
@@ -100,10 +101,14 @@ def sort_series(
 
     ``sorting``: the ``modality`` that the task uses, the ``limits`` of a stack, and the sites at which a header without
     a modality has the task's (``assumed_at``). ``damaged``: instances whose pixels turned out to be unusable. Raises
-    Rejected(MIXED_IDENTITY) for rows of several.
+    Rejected(SEVERAL_SITES), which says at which, or Rejected(MIXED_IDENTITY) for rows of several.
     """
-    if len({tuple(row[name] for name in _IDENTITY) for row in rows}) > 1:
-        raise Rejected(Reason.MIXED_IDENTITY)
+    sites, patients, studies = (Counter(row[name] for row in rows) for name in _IDENTITY)
+    if len(sites) > 1:  # a patient's key depends on the site, so nothing can be said of patients
+        at = ", ".join(f"{site} ({count} instances)" for site, count in sorted(sites.items()))
+        raise Rejected(Reason.SEVERAL_SITES, f"at {at}")
+    if len(patients) > 1 or len(studies) > 1:
+        raise Rejected(Reason.MIXED_IDENTITY, f"{len(patients)} patients, {len(studies)} studies")
     return sort_out(
         rows,
         modality=sorting["modality"],

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from curate.manifests import sort_rows
 
-HELD_BYTES = 16 * 2**20  # of rows in memory before they are written to the folder, and of a stretch that comes out
+HELD_BYTES = 4 * 2**20  # of rows in memory before they are written to the folder
+STRETCH = 4  # as many times these bytes come out at a time
 _SAMPLES = 64  # keys of a run that bounds are chosen from
 _BATCH = 4096  # rows
 
@@ -31,12 +32,12 @@ class Ordering:
     def __init__(self, folder: Path, schema: pa.Schema, keys: Sequence[str], *, held_bytes: int = HELD_BYTES) -> None:
         self.rows = 0
         self.schema = schema
-        self._folder = folder
+        self._path = folder / "runs.arrow"
         self._keys = keys
         self._held_bytes = held_bytes
         self._held: list[pa.Table] = []
         self._bytes = self._spilled_bytes = 0
-        self._runs: list[pa.Table] = []
+        self._begins: list[int] = []  # of the runs, in their file
         count = next((n for n, key in enumerate(keys) if schema.field(key).type != pa.string()), len(keys))
         if not count:
             raise ValueError(f"{keys[0]} is no string")
@@ -47,7 +48,7 @@ class Ordering:
         """Keep rows of the schema."""
         if not table.num_rows:
             return
-        self._held.append(table.select(self.schema.names).cast(self.schema))
+        self._held.append(table.select(self.schema.names).cast(self.schema).combine_chunks())  # chunks cost kilobytes
         self.rows += table.num_rows
         self._bytes += table.nbytes
         if self._bytes > self._held_bytes:
@@ -55,7 +56,7 @@ class Ordering:
 
     def pieces(self) -> Iterator[pa.Table]:
         """All rows in order; of no rows one empty table."""
-        runs = [*self._runs, *([self._sorted()] if self._held else [])]
+        runs = [*self._read_runs(), *([self._sorted()] if self._held else [])]
         if len(runs) < 2:
             yield from runs or [self.schema.empty_table()]
             return
@@ -70,19 +71,25 @@ class Ordering:
         return sort_rows(pa.concat_tables(self._held), self._keys)
 
     def _spill(self) -> None:
-        path = self._folder / f"{len(self._runs):05d}.arrow"
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, self.schema) as writer:
-            writer.write_table(self._sorted(), max_chunksize=_BATCH)
-        self._runs.append(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+        with self._path.open("ab") as sink:
+            self._begins.append(sink.tell())
+            with pa.ipc.new_stream(sink, self.schema) as writer:
+                writer.write_table(self._sorted(), max_chunksize=_BATCH)
         self._spilled_bytes += self._bytes
         self._held, self._bytes = [], 0
+
+    def _read_runs(self) -> list[pa.Table]:
+        if not self._begins:
+            return []
+        whole = pa.memory_map(str(self._path)).read_buffer()  # mapped, not read
+        return [pa.ipc.open_stream(whole.slice(begin)).read_all() for begin in self._begins]
 
     def _bounds(self, runs: Sequence[pa.Table]) -> list[_Key]:
         """Keys between which about ``held_bytes`` of rows lie."""
         keys = sorted(
             self._key(run, row) for run in runs for row in range(0, run.num_rows, max(run.num_rows // _SAMPLES, 1))
         )
-        stretches = min((self._spilled_bytes + self._bytes) // self._held_bytes + 1, len(keys))
+        stretches = min((self._spilled_bytes + self._bytes) // (STRETCH * self._held_bytes) + 1, len(keys))
         return [keys[len(keys) * number // stretches] for number in range(1, stretches)]
 
     def _place(self, run: pa.Table, bound: _Key | None) -> int:

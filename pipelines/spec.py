@@ -7,7 +7,6 @@ fingerprints, so a change recomputes what it touches and nothing else.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +16,7 @@ from curate.deid import Profile, load_profile
 from curate.errors import Misconfigured
 from curate.storage import is_url, lies_within, plain_url
 from curate.storage.opening import as_path
+from curate.toml_files import fault_line, read_toml
 from pipelines.train.settings import StagedSettings
 
 Task = Literal["cervical", "lumbar"]
@@ -244,14 +244,7 @@ def private_zone_of(store: Path | str) -> Path:
 
 def read_spec(path: Path) -> Spec:
     """Read and check a spec. Raises ``Misconfigured`` with one line a fault, each starting with the path of the key."""
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise Misconfigured(f"{path}: there is no such spec") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{path}: cannot be read ({type(error).__name__})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise Misconfigured(f"{path}: not TOML: {error}") from None
+    content = read_toml(path, absent="there is no such spec")
     return parse_spec(content, folder=path.resolve().parent)
 
 
@@ -285,15 +278,8 @@ def _with_private_zone(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fault(task: str, fault: Any) -> str:
-    path = ".".join(str(part) for part in fault["loc"]) or "spec"
-    if path == "deid.key":  # somebody may have written the key itself
+    if fault["loc"] == ("deid", "key"):  # somebody may have written the key itself
         return 'deid.key: expected "env:NAME" or "file:PATH"'
-    match fault["type"]:
-        case "extra_forbidden":
-            return f"{path}: unknown key"
-        case "missing":
-            return f"{path}: missing (the {task} task needs it)"
-        case "value_error":
-            return f"{path}: {fault['ctx']['error']}"
-        case _:
-            return f"{path}: {fault['msg']}, got {fault['input']!r}"
+    line = fault_line(fault, whole="spec", missing=f"missing (the {task} task needs it)")
+    is_plain = fault["type"] in ("extra_forbidden", "missing", "value_error")
+    return line if is_plain else f"{line}, got {fault['input']!r}"

@@ -6,7 +6,6 @@ given: a name of an environment variable, of a Kubernetes secret, of a file.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from curate.errors import Misconfigured
+from curate.toml_files import fault_line, read_toml
 
 EXAMPLE = """\
 # Where a spec runs. `curate deploy render kuberay|slurm|launcher|docker` reads this file.
@@ -149,14 +149,7 @@ def read_deployment(path: Path) -> Deployment:
 
     Raises ``Misconfigured`` with one line a fault, each with the path of its key.
     """
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise Misconfigured(f"{path}: there is no such file; `curate deploy example` prints one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{path}: cannot be read ({type(error).__name__})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise Misconfigured(f"{path}: not TOML: {error}") from None
+    content = read_toml(path, absent="there is no such file; `curate deploy example` prints one")
     deployment = parse_deployment(content)
     spec = path.resolve().parent / Path(deployment.spec).expanduser()
     return deployment.model_copy(update={"spec": str(spec)})
@@ -167,17 +160,6 @@ def parse_deployment(content: Mapping[str, Any]) -> Deployment:
     try:
         return Deployment.model_validate(content)
     except ValidationError as error:
-        raise Misconfigured("\n".join(_fault(fault) for fault in error.errors(include_input=False))) from None
-
-
-def _fault(fault: Any) -> str:
-    path = ".".join(map(str, fault["loc"])) or "deployment"
-    match fault["type"]:
-        case "extra_forbidden":
-            return f"{path}: unknown key"
-        case "missing":
-            return f"{path}: missing"
-        case "value_error":
-            return f"{path}: {fault['ctx']['error']}"
-        case _:
-            return f"{path}: {fault['msg']}"
+        raise Misconfigured(
+            "\n".join(fault_line(fault, whole="deployment") for fault in error.errors(include_input=False))
+        ) from None

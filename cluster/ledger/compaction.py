@@ -1,4 +1,4 @@
-"""Compaction: loose receipts into segments, so that readers need few objects.
+"""Compaction: loose receipts into segments, and small segments into larger ones, so that readers need few objects.
 
 Safe at every crash point: a segment is published whole, read back and compared before a receipt in it is removed, and
 a receipt that stands in both counts once. Two drivers may compact at once: their segments overlap, the best outcome of
@@ -11,30 +11,33 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cluster.ledger import segments
+from cluster.ledger.merging import merge
 from cluster.ledger.receipts import READ_TOGETHER, READERS, Ledger
-from cluster.outcomes import DamagedReceipt
 
 LEAST_LOOSE = 64  # fewer receipts are quick to read, and people can read them
 SEGMENT_BYTES = 32 * 2**20  # of receipts in a segment: what compaction holds in memory, some times over
 
 
 def compact(ledger: Ledger, *, least: int = LEAST_LOOSE, segment_bytes: int = SEGMENT_BYTES) -> int:
-    """Move loose receipts into segments if there are ``least`` of them; how many were removed.
+    """Move loose receipts into segments if there are ``least`` of them, and small segments into larger ones; how many
+    receipts were removed.
 
     Raises ``DamagedReceipt`` for a receipt that is unreadable and for a segment that reads back as something else, and
     ``Unavailable`` when the store refuses; nothing is removed then that is not in a segment.
     """
     names = ledger.loose()
     if len(names) < least:
-        return 0
-    held = _held(ledger, set(names))
+        names = []
+    held = _held(ledger, set(names)) if names else {}
     removed = 0
     for contents in _batches(ledger, names, segment_bytes):
         known = _confirmed(ledger, contents, held)
-        publish_segment(ledger, {name: content for name, content in contents.items() if name not in known})
+        if unknown := {name: content for name, content in contents.items() if name not in known}:
+            ledger.publish_segment(unknown)
         with ThreadPoolExecutor(READERS) as pool:
             list(pool.map(lambda name: ledger.store.delete(ledger.key_of(name)), contents))
         removed += len(contents)
+    merge(ledger, segment_bytes=segment_bytes)
     return removed
 
 
@@ -51,20 +54,6 @@ def _batches(ledger: Ledger, names: Sequence[str], segment_bytes: int) -> Iterat
             size += len(content)
     if batch:
         yield batch
-
-
-def publish_segment(ledger: Ledger, contents: Mapping[str, bytes]) -> None:
-    """One segment of these receipts (JSON by name), read back and compared; none of no receipts.
-
-    Raises ``DamagedReceipt`` when it reads back as something else.
-    """
-    if not contents:
-        return
-    table = ledger.table(contents)
-    key = ledger.segment_key(segments.segment_digest(contents))
-    ledger.store.put_new(key, segments.segment_bytes(table))
-    if not segments.read_segment(ledger.store, key).equals(table):
-        raise DamagedReceipt(f"{key}: the segment reads back as something else")
 
 
 def _held(ledger: Ledger, names: Collection[str]) -> dict[str, set[str]]:

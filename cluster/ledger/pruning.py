@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.compute as pc
 
 from cluster.ledger import segments
-from cluster.ledger.compaction import publish_segment
+from cluster.ledger.merging import discard
 from cluster.ledger.receipts import READ_TOGETHER, Ledger
 
 
@@ -23,14 +23,15 @@ def prune(ledger: Ledger, *, version: int, parameters: str) -> int:
             if (receipt.version, receipt.parameters) != (version, parameters):
                 ledger.store.delete(ledger.key_of(name))
                 removed += 1
+    discard(ledger)  # what a segment replaces would count again when that one is removed
     for key in ledger.segments():
         rows = segments.read_segment(ledger.store, key)
         wanted = pc.and_(pc.equal(rows["version"], version), pc.equal(rows["parameters"], parameters))
         if pc.all(wanted).as_py():
             continue
-        publish_segment(
-            ledger, {name: receipt.to_json() for name, receipt in segments.receipts_in(rows.filter(wanted))}
-        )
+        kept = {name: receipt.to_json() for name, receipt in segments.receipts_in(rows.filter(wanted))}
+        if kept:
+            ledger.publish_segment(kept)
         ledger.store.delete(key)
         removed += pc.count_distinct(rows.filter(pc.invert(wanted))["receipt"]).as_py()
     return removed

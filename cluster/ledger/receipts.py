@@ -132,8 +132,23 @@ class Ledger:
         return [key.removesuffix(".json") for key in keys if key.endswith(".json") and "/" not in key]
 
     def segments(self) -> list[str]:
-        """Keys of the segments, sorted."""
-        return [key for key in self.store.list(f"{self._folder}/segments") if key.endswith(".parquet")]
+        """Keys of the segments that count, sorted: all but those that another replaces."""
+        keys, notes = self._listed()
+        return sorted(keys - {name for replaced in notes.values() for name in replaced})
+
+    def notes(self) -> dict[str, list[str]]:
+        """Segments that replace others, with those that they replace, whether those are still there or not."""
+        return self._listed()[1]
+
+    def publish_segment(self, contents: Mapping[str, bytes]) -> str:
+        """One segment of these receipts, read back and compared; its key. Raises ``DamagedReceipt`` when it reads back
+        as something else."""
+        table = self.table(contents)
+        key = f"{self._folder}/segments/{segments.segment_digest(contents)}.parquet"
+        self.store.put_new(key, segments.segment_bytes(table))
+        if not segments.read_segment(self.store, key).equals(table):
+            raise DamagedReceipt(f"{key}: the segment reads back as something else")
+        return key
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
         """Loose receipts as they stand in the store, by name, without those that are gone or were cut off."""
@@ -161,13 +176,22 @@ class Ledger:
         """Where a loose receipt lies."""
         return f"{self._folder}/{name}.json"
 
-    def segment_key(self, digest: str) -> str:
-        """Where a segment lies."""
-        return f"{self._folder}/segments/{digest}.parquet"
-
     @property
     def _folder(self) -> str:
         return f"{FOLDER}/{self.stage}"
+
+    def _listed(self) -> tuple[set[str], dict[str, list[str]]]:
+        for _ in range(TRIES):
+            listed = list(self.store.list(f"{self._folder}/segments"))
+            keys = {key for key in listed if key.endswith(".parquet")}
+            noted = {key.removesuffix(".json") + ".parquet": key for key in listed if key.endswith(".json")}
+            try:  # a note counts while the segment is there that says what the others said
+                return keys, {key: json.loads(self.store.get(note)) for key, note in noted.items() if key in keys}
+            except FileNotFoundError:
+                continue  # another note says the same and more by now
+            except ValueError:
+                raise DamagedReceipt(f"{self._folder}/segments: a note cannot be read") from None
+        raise Unavailable("the ledger changes faster than it can be read")
 
     def _get(self, name: str) -> bytes | None:
         try:

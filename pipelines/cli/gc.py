@@ -25,12 +25,13 @@ _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 def gc(target: Target, delete: Delete = False, older_than: OlderThan = "24h", superseded: Superseded = False) -> None:
     """Count, and with --delete remove, objects that no receipt names: leftovers of attempts that died.
 
-    Never touches releases, manifests, events or a receipt that counts; what a run in progress may be at stays.
+    Given a SPEC, also in its private zone. Never touches releases, manifests, events or a receipt that counts; what a
+    run in progress may be at stays.
     """
     from cluster.ledger import Ledger
     from cluster.ledger.pruning import prune
     from curate.storage import Store, open_store
-    from pipelines.garbage import PAYLOAD, sweep
+    from pipelines.garbage import LEDGER, PAYLOAD, PRIVATE, sweep
     from pipelines.jobs import current_jobs
     from pipelines.spec import read_spec
     from pipelines.state import require_store
@@ -38,11 +39,12 @@ def gc(target: Target, delete: Delete = False, older_than: OlderThan = "24h", su
 
     grace = _seconds(older_than)
     current = None
+    private: Store | None = None
     store: Store
     if Path(target).is_file():
         spec = read_spec(Path(target))
         workspace = open_workspace(spec)
-        store = workspace.store
+        store, private = workspace.store, workspace.private
         current = current_jobs(spec, workspace) if superseded else None
     elif superseded:
         raise Misconfigured("--superseded needs the spec whose results are to stay, not a store")
@@ -53,13 +55,14 @@ def gc(target: Target, delete: Delete = False, older_than: OlderThan = "24h", su
         for stage, (version, parameters) in current.items():
             removed = prune(Ledger(store, stage), version=version, parameters=parameters)
             console.print(f"{stage}: {removed} receipts of other parameters or versions removed")
-    found = sweep(store, now=time.time(), grace=grace, current=current, delete=delete)
+    folders = [*PAYLOAD, LEDGER, *([] if private is None else [f"private/{folder}" for folder in PRIVATE])]
+    found = sweep(store, private=private, now=time.time(), grace=grace, current=current, delete=delete)
     show_table(
         "Removed" if delete else "Garbage",
         ("folder", "objects", "bytes", f"younger than {older_than}", "of unfinished series or scans"),
         [
             (name, found.objects[name], in_bytes(found.bytes[name]), found.young[name], found.in_use[name])
-            for name in PAYLOAD
+            for name in folders
         ],
     )
     total, size = found.objects.total(), in_bytes(found.bytes.total())

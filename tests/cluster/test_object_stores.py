@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -17,24 +16,11 @@ from curate.reasons import Reason
 from curate.storage import open_store, requests
 from tests.support.cluster_jobs import make_item, make_job
 from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.object_stores import BUCKET, moto_server, point_at
+from tests.support.object_stores import BUCKET
 
 DONE = ItemOutcome("a", "f" * 64, Status.DONE)
 FAILED = replace(DONE, status=Status.QUARANTINED, reason=Reason.STORAGE_UNAVAILABLE)
 RECEIPT = Receipt("work", 1, "unit", "p" * 64, (DONE,))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
-@pytest.fixture
-def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    with FaultProxy(server, share=0.0) as proxy:
-        point_at(proxy.url, monkeypatch)
-        yield proxy
 
 
 @pytest.fixture

@@ -45,13 +45,15 @@ def test_rows_of_one_series_make_one_stack(simple: Curated) -> None:
     assert [len(stack.slices) for stack in found.stacks] == [8]
 
 
-@pytest.mark.parametrize("name", ["patient_key", "study_key", "site"])
-def test_a_series_of_two_patients_studies_or_sites_is_nobodys(simple: Curated, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "detail"), [("patient_key", "2 patients, 1 studies"), ("study_key", "1 patients, 2 studies")]
+)
+def test_a_series_of_two_patients_or_studies_is_nobodys(simple: Curated, name: str, detail: str) -> None:
     rows = catalogue(simple, "instances")
     rows[3] = {**rows[3], name: "another"}
     with pytest.raises(Rejected) as caught:
         sort_series(rows, SORTING)
-    assert caught.value.reason is Reason.MIXED_IDENTITY
+    assert (caught.value.reason, caught.value.detail) == (Reason.MIXED_IDENTITY, detail)
 
 
 def test_a_missing_modality_is_the_tasks_only_at_sites_that_say_so(simple: Curated) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
+
+from tests.support.fault_proxy import FaultProxy
 
 BUCKET = "curated"
 
@@ -26,6 +27,8 @@ def moto_server() -> Iterator[str]:
 
     All servers of a process share what they hold, so a test takes a prefix of its own.
     """
+    from moto.server import ThreadedMotoServer  # takes a second to import
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -37,6 +40,21 @@ def moto_server() -> Iterator[str]:
         yield url
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of moto's server."""
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """In front of the server; no fault but those that a test scripts."""
+    with FaultProxy(server, share=0.0, slow_seconds=1.5) as proxy:
+        point_at(proxy.url, monkeypatch)
+        yield proxy
 
 
 @contextlib.contextmanager

@@ -20,13 +20,7 @@ from curate.manifests import read_table, write_table
 from curate.storage import Store, lies_within, open_store, prove_store
 from curate.volumes import open_volume, verify_volume, write_volume
 from tests.support.fault_proxy import FaultProxy
-from tests.support.object_stores import BUCKET, moto_server, point_at
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+from tests.support.object_stores import BUCKET, point_at
 
 
 @pytest.fixture(params=["folder", "bucket", "bucket behind faults"])

@@ -12,13 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.object_stores import BUCKET, moto_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+from tests.support.object_stores import BUCKET
 
 
 @pytest.fixture

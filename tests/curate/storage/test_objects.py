@@ -8,7 +8,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,23 +16,9 @@ import pytest
 from curate.errors import Misconfigured, Unavailable
 from curate.storage import Store, open_store, requests
 from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.object_stores import BUCKET, moto_server, point_at
+from tests.support.object_stores import BUCKET, point_at
 
 PLAIN_REFUSAL = re.compile(r"cannot (read|write|list|remove): (the object store [a-z0-9 ,]+|the object was [a-z ]+)")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
-@pytest.fixture
-def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """In front of the server; no fault but those that a test scripts."""
-    with FaultProxy(server, share=0.0, slow_seconds=1.5) as proxy:
-        point_at(proxy.url, monkeypatch)
-        yield proxy
 
 
 @pytest.fixture

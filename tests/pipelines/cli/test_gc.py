@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster.ledger import Ledger, compact
+from cluster.ledger.merging import merge
 from cluster.outcomes import Status
 from curate.errors import Unavailable
 from curate.reasons import Reason
@@ -182,3 +183,73 @@ def test_the_states_of_series_are_those_of_the_manifest(own: Curated) -> None:
 
 def test_a_place_that_is_no_store_is_refused(command: Command, tmp_path: Path) -> None:
     assert command("gc", tmp_path)[0] == 2
+
+
+def private_orphan(own: Curated, key: str, *, days: float = 3) -> Path:
+    own.workspace.private.put_new(key, b"x" * 100)
+    path: Path = own.spec.private_zone / key  # type: ignore[operator]
+    then = time.time() - days * DAY
+    os.utime(path, (then, then))
+    return path
+
+
+def test_orphans_of_the_private_zone_go_under_the_same_rules(command: Command, own: Curated) -> None:
+    age(own.spec.private_zone)  # type: ignore[arg-type]
+    spec = own.folder / "spec.toml"
+    before = set(own.workspace.private.list())
+    assert {key.split("/")[0] for key in before} >= {"identifiers", "listings", "parts", "sources"}
+    assert "0 objects, 0 B removed" in command("gc", spec, "--delete")[1]
+    study, series = a_done_series(own)
+    known = f"identifiers/{study}/{series}/0123456789abcdef.parquet"
+    orphans = [known, "listings/0123456789abcdef.parquet", "parts/0123456789abcdef.parquet"]
+    for key in orphans:
+        private_orphan(own, key)
+    young = private_orphan(own, "parts/1123456789abcdef.parquet", days=0.5)
+    stranger = private_orphan(own, "identifiers/2.25.1/2.25.2/0123456789abcdef.parquet")
+    text = command("gc", spec)[1]
+    assert "3 objects, 300 B: --delete removes them" in text
+    assert "private/identifiers" in text
+    assert set(orphans) < set(own.workspace.private.list())
+    assert "0 objects" in command("gc", own.spec.store, "--delete")[1]  # of a store alone nobody knows its private zone
+    assert "3 objects, 300 B removed" in command("gc", spec, "--delete")[1]
+    assert young.exists()
+    assert stranger.exists()
+    young.unlink()
+    stranger.unlink()
+    assert set(own.workspace.private.list()) == before
+    assert run_again(own)[1] == own.balance
+
+
+def test_identifiers_of_an_unfinished_series_and_listings_of_a_scan_stay(command: Command, own: Curated) -> None:
+    age(own.spec.private_zone)  # type: ignore[arg-type]
+    forget(own)
+    before = set(own.workspace.private.list())
+    own.workspace.store.put_new("events/99991231T000000Z-ff/000000.jsonl", b'{"event":"stage_started"}\n')
+    private_orphan(own, "listings/0123456789abcdef.parquet")
+    assert "0 objects" in command("gc", own.folder / "spec.toml", "--delete")[1]
+    assert set(own.workspace.private.list()) > before
+
+
+def test_the_private_zone_of_a_de_identified_folder_is_left_alone(command: Command, own: Curated) -> None:
+    kept = private_orphan(own, "listings/0123456789abcdef.parquet")
+    own.workspace.private.put_new("lock", b"")
+    assert "0 objects" in command("gc", own.folder / "spec.toml", "--delete")[1]
+    assert kept.exists()
+
+
+def test_segments_that_a_merged_one_has_replaced_go_once_it_has_stood_for_the_grace(
+    command: Command, own: Curated
+) -> None:
+    ledger = Ledger(own.workspace.store, "volumes")
+    for name in ledger.loose():
+        ledger.publish_segment(ledger.read([name]))
+        own.workspace.store.delete(ledger.key_of(name))
+    count = len(ledger.segments())
+    outcomes = ledger.outcomes()
+    assert merge(ledger, segment_bytes=10**9, least=2) == count
+    assert "0 objects" in command("gc", own.spec.store, "--delete")[1]
+    age(own.spec.store)
+    assert f"{count} objects" in command("gc", own.spec.store)[1]
+    assert f"{count} objects" in command("gc", own.spec.store, "--delete")[1]
+    assert len(list(own.workspace.store.list("ledger/volumes"))) == 1
+    assert ledger.outcomes() == outcomes

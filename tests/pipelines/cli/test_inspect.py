@@ -13,7 +13,8 @@ from cluster.ledger import Ledger, compact
 from cluster.outcomes import ItemOutcome, Receipt, Status
 from curate.reasons import Reason
 from tests.support.copies import copy_all, forget, quarantine
-from tests.support.curated import Curated
+from tests.support.curated import Curated, curate
+from tests.support.hand_made import write_ramp, write_spec
 
 Command = Callable[..., tuple[int, str]]
 
@@ -214,3 +215,24 @@ def test_a_dry_run_needs_a_plan_of_this_spec(command: Command, own: Curated, own
 
 def test_a_finished_store_leaves_a_dry_run_nothing(command: Command, own: Curated) -> None:
     assert "0 series in 0 units" in command("run", own.folder / "spec.toml", "--dry-run")[1]
+
+
+def test_a_series_that_came_from_two_sites_is_counted_under_its_own_reason_and_says_where(
+    command: Command, tmp_path: Path
+) -> None:
+    write_ramp(tmp_path / "archive")
+    write_ramp(tmp_path / "second", slices=5)
+    spec = write_spec(tmp_path)
+    both = spec.read_text() + '\n[[sites]]\nname = "second"\narchives = ["second"]\n'
+    spec.write_text(both)
+    found = curate(tmp_path)
+    (row,) = found.manifest("series").to_pylist()
+    assert row["instances"] == 13
+    assert found.balance.rejected == {"several_sites": 1}
+    code, text = command("why", found.spec.store, row["series_key"])
+    assert code == 0
+    assert "several_sites: The same series came from several sites" in text
+    assert "(8 instances)" in text
+    assert "second (5 instances)" in text
+    spec.write_text(both[: both.rindex("\n[[sites]]")])
+    assert curate(tmp_path).balance.done == 1  # at one of them it is a series like any other

@@ -27,7 +27,7 @@ from curate.reasons import Reason
 OF_OTHER_STAGES = (  # reasons of series, labels and volumes, which no single file is left out for
     *("mixed_identity", "wrong_modality", "localizer", "not_monochrome", "multiframe", "missing_geometry"),
     *("missing_rescale", "mixed_matrix", "mixed_orientation", "gantry_tilt", "slice_gap", "irregular_spacing"),
-    *("repeated_position", "too_few_slices", "mask_unreadable", "mask_misplaced"),
+    *("several_sites", "repeated_position", "too_few_slices", "mask_unreadable", "mask_misplaced"),
 )
 APART = [
     (REJECTED, Reason.NOT_DICOM, ""),
