@@ -71,9 +71,9 @@ def run_on_ray(assignment: Assignment, on_report: OnReport, drain: Drain | None 
     """Train with ``assignment.settings.workers`` ranks, to the end.
 
     Uses the Ray that is running in this process, else an embedded one that is stopped at the end. ``on_report`` is
-    called in this thread, with no step twice. ``drain``: when asked, the ranks make a checkpoint and ``Drained`` is
-    raised; by default SIGTERM and SIGUSR1 ask. Raises the ``CurateError`` that a rank raised, ``Unavailable`` when
-    ranks were lost more often than the settings allow, or failed otherwise.
+    called in this thread, with no step twice. ``drain``: when asked, the ranks make a checkpoint if the grace is
+    enough, and ``Drained`` is raised; by default SIGTERM and SIGUSR1 ask. Raises the ``CurateError`` that a rank
+    raised, ``Unavailable`` when ranks were lost more often than the settings allow, or failed otherwise.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_environment(_ENVIRONMENT))
@@ -110,9 +110,13 @@ def _fit(assignment: Assignment, scratch: Path, on_report: OnReport, drain: Drai
                 thread.join(_POLL_S)
                 if drain.is_asked:
                     line.leave.remote()
+                if drain.seconds_left == 0:
+                    raise Drained("told to stop: the same command goes on from the last checkpoint")
                 tell_once(ray.get(line.take.remote()))
             tell_once(ray.get(line.take.remote()))
             refusal = ray.get(line.refusal.remote())
+        except ray.exceptions.RayError as error:  # the line's node is gone
+            raise Unavailable(f"training stopped: Ray is lost ({type(error).__name__})") from None
         finally:
             line.leave.remote()  # whoever interrupts: ranks that still run leave after the step they are at
             thread.join(_LEAVE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -83,6 +84,8 @@ class _Run:
 
     def __init__(self, assignment: Assignment, ranks: Ranks, tell: Callable[[Report], bool]) -> None:
         settings = assignment.settings
+        if settings.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat itself
         torch.use_deterministic_algorithms(settings.deterministic)
         torch.manual_seed(settings.seed)
         self.assignment, self.ranks, self._tell = assignment, ranks, tell
