@@ -113,6 +113,8 @@ def _fit(assignment: Assignment, scratch: Path, on_report: OnReport, drain: Drai
                 tell_once(ray.get(line.take.remote()))
             tell_once(ray.get(line.take.remote()))
             refusal = ray.get(line.refusal.remote())
+        except ray.exceptions.RayError as error:  # the line's node is gone
+            raise Unavailable(f"training stopped: Ray is lost ({type(error).__name__})") from None
         finally:
             line.leave.remote()  # whoever interrupts: ranks that still run leave after the step they are at
             thread.join(_LEAVE_S)

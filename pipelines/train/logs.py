@@ -1,7 +1,7 @@
 """What a run said, for people and their tools: lines of JSON, TensorBoard, MLflow. Clocks are allowed here.
 
 Below the folder: ``steps/STAGE-KEY.jsonl``, ``tensorboard/STAGE-KEY/`` (``tensorboard --logdir``) and ``mlruns/``
-(``mlflow ui --backend-store-uri``). Nothing reads them back: a run does not depend on them.
+(see ``mlflow_files``). Nothing reads them back: a run does not depend on them.
 """
 
 from __future__ import annotations

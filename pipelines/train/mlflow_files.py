@@ -1,7 +1,8 @@
-"""A run in the layout of MLflow's file store, which ``mlflow ui --backend-store-uri FOLDER`` shows and MLflow imports.
+"""A run in the layout of MLflow's file store, for people who compare runs there.
 
-Written here and not by ``mlflow-skinny``: that is thirty packages for four kinds of small text files.
-https://mlflow.org/docs/latest/self-hosting/architecture/backend-store/ ; the layout is that of
+``mlflow migrate-filestore`` takes the folder into a database; ``MLFLOW_ALLOW_FILE_STORE=true mlflow ui
+--backend-store-uri FOLDER`` shows it as it is (read back by mlflow-skinny 3.17). Written here and not by
+``mlflow-skinny``: that is forty packages for four kinds of small text files. The layout is that of
 ``mlflow.store.tracking.file_store``: ``<experiment>/meta.yaml`` and ``<experiment>/<run>/{meta.yaml, params/NAME,
 metrics/NAME, tags/NAME}``; a line of a metric is "milliseconds value step".
 """

@@ -24,6 +24,7 @@ from pipelines.cli.app import app
 from pipelines.known import read_identifiers
 from pipelines.release import release, verify
 from pipelines.spec import read_spec
+from pipelines.train import StagedSettings
 from pipelines.training import train_spec
 from tests.support.curated import Curated, copy_archive, curate
 from tests.support.fault_proxy import Fault, FaultProxy
@@ -189,9 +190,14 @@ def test_the_index_of_a_tar_gz_is_kept_in_a_private_zone_in_a_bucket(moved: Move
     assert len(list(open_store(place).list())) == 1
 
 
-def test_training_from_a_bucket_asks_for_a_folder_of_its_own(moved: Moved) -> None:
-    with pytest.raises(Misconfigured, match="--out"):
-        train_spec(moved.curated.spec, moved.curated.workspace)
+def test_training_from_a_bucket_leaves_its_checkpoints_there(moved: Moved) -> None:
+    once = StagedSettings(epochs=1, workers=1)
+    result = train_spec(moved.curated.spec.model_copy(update={"train": once}), moved.curated.workspace)
+    store = moved.curated.workspace.store
+    assert result.final.checkpoint.startswith(f"{store.url}/training/runs/")
+    assert sorted(open_store(result.final.checkpoint).list()) == ["checkpoint.json", "optimiser.npz", "weights.npz"]
+    assert store.exists("training/result.json")
+    assert store.get("training/submission.csv").startswith(b"row_id,fractured\n")
 
 
 def test_workers_of_ray_reach_both_zones_in_the_bucket_by_the_environment_alone(

@@ -136,6 +136,27 @@ def test_all_faults_are_told_at_once() -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("train", "path"),
+    [
+        ({"epochs": 0}, "train.epochs"),
+        ({"patience": 1.5}, "train.patience"),
+        ({"batchsize": 4}, "train.batchsize: unknown key"),
+        ({"stages": {"locate": {"strategy": "zero"}}}, "train.stages.locate.strategy"),
+    ],
+)
+def test_training_settings_are_refused_by_the_path_of_their_key(train: dict[str, Any], path: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        parse_spec({**GOOD, "train": train}, folder=Path("/specs"))
+    assert str(caught.value).startswith(path)
+
+
+def test_a_stage_of_training_may_differ() -> None:
+    spec = parse_spec({**GOOD, "train": {"epochs": 9, "stages": {"locate": {"epochs": 4}}}}, folder=Path("/specs"))
+    assert spec.train.of("locate", {}).epochs == 4
+    assert spec.train.of("classify", {}).epochs == 9
+
+
 def test_fractions_that_leave_nothing_to_train_on_are_refused() -> None:
     with pytest.raises(Misconfigured, match="leave nothing to train on"):
         parse_spec(changed("split.test_fraction", 0.8), folder=Path())

@@ -99,6 +99,16 @@ def test_training_leaves_a_checkpoint_a_score_and_a_submission(shown: tuple[Path
         assert list((training / "runs").rglob("weights.npz"))
 
 
+def test_a_dry_run_says_memory_and_time_and_writes_nothing(shown: tuple[Path, str], command: Command) -> None:
+    out, _ = shown
+    before = {path: path.stat().st_mtime_ns for path in (out / "lumbar-store").rglob("*")}
+    code, text = command("train", out / "lumbar.toml", "--dry-run")
+    assert code == 0
+    for word in ("parameters", "weights", "optimiser", "activations", "memory in all", "steps", "data wait", "about 0:"):
+        assert word in text
+    assert {path: path.stat().st_mtime_ns for path in (out / "lumbar-store").rglob("*")} == before
+
+
 def test_training_again_takes_up_the_finished_run(shown: tuple[Path, str], command: Command) -> None:
     out, _ = shown
     before = json.loads((out / "lumbar-store/training/result.json").read_bytes())
