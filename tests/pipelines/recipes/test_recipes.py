@@ -46,12 +46,12 @@ BACK = lumbar_recipe(
 
 QUICK = {
     "cervical": {
-        "locate": TrainSettings(epochs=12, batch_size=2, learning_rate=1e-2, threads=0, seed=3),
-        "classify": TrainSettings(epochs=16, batch_size=2, learning_rate=8e-3, threads=0, seed=3),
+        "locate": TrainSettings(epochs=12, batch_size=2, learning_rate=1e-2, threads=0, seed=3, evaluate_epochs=99),
+        "classify": TrainSettings(epochs=16, batch_size=2, learning_rate=8e-3, threads=0, seed=3, evaluate_epochs=99),
     },
     "lumbar": {
-        "locate": TrainSettings(epochs=20, batch_size=2, learning_rate=1e-2, threads=0, seed=3),
-        "classify": TrainSettings(epochs=10, batch_size=2, learning_rate=8e-3, threads=0, seed=3),
+        "locate": TrainSettings(epochs=20, batch_size=2, learning_rate=1e-2, threads=0, seed=3, evaluate_epochs=99),
+        "classify": TrainSettings(epochs=10, batch_size=2, learning_rate=8e-3, threads=0, seed=3, evaluate_epochs=99),
     },
 }
 
@@ -122,7 +122,7 @@ def test_the_loss_falls_in_every_stage(either: Trained) -> None:
 
 def test_the_locator_finds_what_it_has_not_seen(either: Trained) -> None:
     assert either.scores["locate"].parts["found"] > 0.7
-    assert either.scores["locate"].parts["millimetres"] < 9
+    assert either.scores["locate"].score < 15  # a miss counts 20
 
 
 def test_the_classifier_beats_the_weighted_prior_at_places_that_the_locator_found(either: Trained) -> None:
