@@ -28,6 +28,7 @@ _IN_SPEC: Mapping[Reason, str] = MappingProxyType(
         Reason.STORAGE_UNAVAILABLE: "Check disk, network and credentials, then run again: these are tried anew.",
         Reason.SOURCE_CHANGED: "`curate plan SPEC` reads the headers anew, then run again.",
         Reason.MIXED_IDENTITY: "Find out which patient or site these files belong to; take the others out.",
+        Reason.SEVERAL_SITES: "Keep the series in the archives of one site.",
         Reason.MASK_MISPLACED: "Look at it (`curate show`); take the mask out, or put its frame right.",
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,6 +13,9 @@ from curate.errors import Misconfigured
 from curate.manifests import read_table
 from curate.storage import open_store
 from curate.storage.store import unavailable
+
+if TYPE_CHECKING:
+    from pipelines.train.recipe import Recipe
 
 TABLES = ("samples", "volumes", "slices")
 
@@ -27,12 +31,14 @@ class Predicted:
     warnings: tuple[str, ...]
 
 
-def predict_place(place: str, models: Path, output: Path, *, split: str = "test") -> Predicted:
+def predict_place(
+    place: str, models: Path, output: Path, *, split: str = "test", recipe: Recipe | None = None
+) -> Predicted:
     """Answer a split of the store or release at ``place`` with the models of the training run in ``models``.
 
-    ``models``: what ``curate train`` wrote, with or without folds; the recipe is the one that was trained. Writes
-    ``submission.csv`` and ``findings.csv`` into ``output``. Raises ``Misconfigured`` when there is no such model,
-    table or split, ``Unavailable`` when the storage refuses.
+    ``models``: what ``curate train`` wrote, with or without folds. ``recipe``: the one that was trained, if it is none
+    of the ready ones. Writes ``submission.csv`` and ``findings.csv`` into ``output``. Raises ``Misconfigured`` when
+    there is no such model, table or split, ``Unavailable`` when the storage refuses.
     """
     from pipelines.recipes.predict import predict
     from pipelines.train.run import recipe_named
@@ -45,7 +51,7 @@ def predict_place(place: str, models: Path, output: Path, *, split: str = "test"
         raise Misconfigured(f"{place} is neither a store nor a release: it holds no table {missing[0]}")
     manifests = {table: read_table(store, key) for table, key in keys.items()}
     root = place if "://" in place else str(Path(place).resolve())
-    found = predict(recipe_named(name), root, manifests, checkpoints, split=split)
+    found = predict(recipe or recipe_named(name), root, manifests, checkpoints, split=split)
     try:
         output.mkdir(parents=True, exist_ok=True)
         found.submission.to_csv(output / "submission.csv", index=False)

@@ -79,7 +79,7 @@ class Cervical:
             shift_mm=shift_mm, turn_degrees=3, zoom=0.03, gain=0.1, offset=0.08, mirror=True
         )
 
-    def samples(self, manifests: Mapping[str, pa.Table]) -> Sequence[StudySample]:
+    def samples(self, manifests: Mapping[str, pa.Table]) -> list[StudySample]:
         if self.locator is None:
             return cervical_samples(manifests)
         finds = self.locator.find(manifests)
@@ -202,7 +202,7 @@ class Neck(nn.Module):
         if self.settings.encoder != "3d":
             return looks
         cells = [n // Cervical.mark_stride for n in self.settings.planes]
-        return looks.unflatten(1, cells).flip(3).flatten(1)
+        return looks.reshape(-1, *cells).flip(3).flatten(1)
 
 
 def _chances_digest(sample: StudySample) -> str | None:

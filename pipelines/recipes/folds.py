@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from curate.errors import Misconfigured
+from curate.identity import canonical_json
 from curate.manifests.schemas import CERVICAL_TARGETS
 from curate.manifests.split import TEST, TRAIN, VALIDATION, hash_position
 from curate.release.tables import render_solution
@@ -53,7 +54,8 @@ def train_folds(
 ) -> OutOfFold:
     """Train one model a fold into ``output/fold-N`` and answer each patient by the model of its own fold.
 
-    ``train(manifests, folder)`` trains one. Writes ``oof.csv``. Raises ``Misconfigured`` for fewer than two folds.
+    ``train(manifests, folder)`` trains one. Writes ``oof.csv`` and, with the score of all,
+    ``oof.json``. Raises ``Misconfigured`` for fewer than two folds.
     """
     if folds < 2:
         raise Misconfigured(f"train.folds: expected at least 2, got {folds}")
@@ -63,11 +65,13 @@ def train_folds(
         results.append(result)
         answers.append(pd.read_csv(result.submission))
     together = pd.concat(answers).sort_values("row_id", ignore_index=True)
+    score = official_score(manifests["samples"], together, (TRAIN, VALIDATION))
     try:
         together.to_csv(output / "oof.csv", index=False)
+        (output / "oof.json").write_bytes(canonical_json({"folds": folds, "score": score}) + b"\n")
     except OSError as error:
         raise unavailable("write", error) from None
-    return OutOfFold(together, official_score(manifests["samples"], together, (TRAIN, VALIDATION)), tuple(results))
+    return OutOfFold(together, score, tuple(results))
 
 
 def official_score(samples: pa.Table, submission: pd.DataFrame, splits: Sequence[str]) -> float:

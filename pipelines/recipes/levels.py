@@ -69,7 +69,7 @@ class LevelNetwork(nn.Module):
             return logs.flatten(2).log_softmax(dim=2), own, is_there, logs.new_zeros((len(logs), len(PLACES), 4))
         mirrored = self._maps(views.flip(2)).flip(2)[:, list(SWAP[:_SEEN])]
         chances = (logs.flatten(2).softmax(dim=2) + mirrored.flatten(2).softmax(dim=2)) / 2
-        found = heat_places(chances.unflatten(2, views.shape[2:]), own, is_there)
+        found = heat_places(chances.reshape(*chances.shape[:2], *views.shape[2:]), own, is_there)
         places = torch.cat([found, found.new_full((len(found), len(PLACES) - _SEEN, 4), -1)], dim=1)
         return chances.clamp(min=1e-12).log(), own, is_there, places
 
@@ -165,7 +165,7 @@ def _targets(batch: ViewBatch, affines: torch.Tensor) -> tuple[torch.Tensor, tor
     square = (points - truth.nan_to_num(nan=1e4)[:, None]).square().sum(dim=2)
     is_inside = (square.min(dim=1).values < _SIGMA_MM**2).reshape(-1, _SEEN)
     present = batch.present[:, [0] * 5 + [1] * 10]
-    wanted = torch.softmax(-square / (2 * _SIGMA_MM**2), dim=1).unflatten(0, (-1, _SEEN))
+    wanted = torch.softmax(-square / (2 * _SIGMA_MM**2), dim=1).reshape(-1, _SEEN, points.shape[1])
     return wanted, is_inside * present * batch.weight[:, None]
 
 

@@ -131,7 +131,7 @@ def with_found_objects(
     places = places_by_study(manifests["volumes"], window=None)
     types = {slot.object: slot.series_type for slot in slots}
     for key, located in finds.located.items():
-        for n in np.flatnonzero(located.is_known):
+        for n in np.flatnonzero(located.is_known).tolist():
             place = volume_for(places.get(key, ()), located.places_mm[n], types[names[n]])
             if place is not None and (key, names[n]) not in labelled:
                 row: dict[str, Any] = dict.fromkeys(OBJECTS.names)

@@ -47,7 +47,7 @@ def _unet(channels: int, filters: Sequence[int], strides: Sequence[Stride]) -> n
 
     The shape has to be divisible by the product of the strides.
     """
-    from monai.networks.nets import DynUNet
+    from monai.networks.nets.dynunet import DynUNet
 
     network: nn.Module = DynUNet(
         spatial_dims=3,
@@ -71,7 +71,7 @@ class SliceEncoder(nn.Module):
 
     def __init__(self, encoder: str, channels: int, *, width: int = 16) -> None:
         super().__init__()
-        from monai.networks.nets import ResNet
+        from monai.networks.nets.resnet import ResNet
 
         if encoder not in ENCODERS:
             raise Misconfigured(f"train.encoder: expected {', '.join(ENCODERS)}, got {encoder!r}")

@@ -44,7 +44,8 @@ FINDINGS = (
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """``submission``: the challenge's schema. ``findings``: one row an object that has a place, columns ``FINDINGS``
-    and the probabilities; pixels are those of the nearest acquired slice. ``warnings``: what is missing or guessed."""
+    and the probability of each class; pixels are those of the nearest acquired slice. ``warnings``: what is missing or
+    guessed."""
 
     submission: pd.DataFrame
     findings: pd.DataFrame
@@ -82,7 +83,8 @@ def predict(
         warnings += task.warnings(samples)
     mean: Answers = np.mean(answers, axis=0)
     slots = CERVICAL_SLOTS if recipe.name.startswith("cervical") else LUMBAR_SLOTS
-    findings = pd.DataFrame(_findings(blind, keys, slots, places, mean))
+    columns = [*FINDINGS, *(f"p{grade}" for grade in range(mean.shape[2]))]
+    findings = pd.DataFrame(list(_findings(blind, keys, slots, places, mean)), columns=columns)
     warnings += about_places([one for study in places for one in study.values()], "places")
     return Prediction(recipe.submission(keys, mean), findings, tuple(dict.fromkeys(warnings)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def test_out_of_fold_answers_are_those_of_the_fold_and_scored_together(tmp_path:
     assert len(seen) == len(found.results) == FOLDS
     assert len(found.answers) == 8 * sum(row["split"] != "test" for row in tables["samples"].to_pylist())
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "oof.csv"), found.answers)
+    assert json.loads((tmp_path / "oof.json").read_text()) == {"folds": FOLDS, "score": found.score}
     rows = [row for row in tables["samples"].to_pylist() if row["split"] != "test"]
     names = schemas.CERVICAL_TARGETS
     truth = [{"row_id": f"{r['study_key']}_{name}", "fractured": r[name]} for r in rows for name in names]

@@ -37,7 +37,7 @@ def located(n: int, *, found: NDArray[np.bool_] | None = None) -> Located:
 def test_a_level_is_shown_by_the_stack_that_holds_it_in_its_middle() -> None:
     stacks = [place("a", 0), place("b", 12), place("c", 40)]  # 0..16, 12..28, 40..56
     chosen = [volume_for(stacks, np.array([0.0, 0, z]), "Axial T2") for z in (2, 13.5, 15, 45)]
-    assert [one.uri if one else None for one in chosen] == ["a", "a", "a", "c"]
+    assert [one.uri if one else None for one in chosen] == ["a", "a", "b", "c"]
     assert volume_for(stacks, np.array([0.0, 0, 22]), "Axial T2") == stacks[1]
 
 
