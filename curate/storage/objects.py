@@ -85,7 +85,7 @@ class ObjectStore:
             ]
         )
         found = ask("read", key, request)
-        return [b""] * len(ranges) if found is None else found
+        return [b""] * len(ranges) if found is None else [*found]
 
     def exists(self, key: str) -> bool:
         try:
