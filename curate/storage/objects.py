@@ -82,7 +82,9 @@ class ObjectStore:
             ]
         )
         found = ask("read", key, request)
-        return [b""] * len(ranges) if found is None else found
+        if found is None:
+            return [b""] * len(ranges)
+        return list(found)
 
     def exists(self, key: str) -> bool:
         try:
