@@ -30,8 +30,9 @@ def gc(target: Target, delete: Delete = False, older_than: OlderThan = "24h", su
     """
     from cluster.ledger import Ledger
     from cluster.ledger.pruning import prune
+    from cluster.ledger.receipts import FOLDER as LEDGER
     from curate.storage import Store, open_store
-    from pipelines.garbage import LEDGER, PAYLOAD, PRIVATE, sweep
+    from pipelines.garbage import PAYLOAD, PRIVATE, sweep
     from pipelines.jobs import current_jobs
     from pipelines.spec import read_spec
     from pipelines.state import require_store
