@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from curate.loading.crops import Augmentation, CropShape, Jitter
-from curate.loading.joining import join
-from curate.loading.joining import pinned, to_device
+from curate.loading.joining import join, pinned, to_device
 from curate.loading.order import DRAWS, PLACES, Order, Share, State, batches, rank_share, uniforms, visit_key
 from curate.loading.reader import CropReader, Open
 from curate.loading.samples import StudySample
