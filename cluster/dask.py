@@ -1,4 +1,4 @@
-"""Dask over the same workers: arrays larger than a worker, on Ray where a session is up, else on threads.
+"""Dask over the same workers: arrays larger than a worker and tables, on Ray where a session is up, else on threads.
 
 The scheduler is always given, never set: importing Ray's patches ``dask.persist`` for everybody, which is undone here.
 Results must not depend on the scheduler: sum integers, not floats. Units of work stay with the executors; Dask is not
@@ -18,10 +18,12 @@ import dask
 import dask.array as da
 import dask.base
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import DTypeLike, NDArray
 
 from cluster.units import MARGIN_DENOMINATOR, MARGIN_NUMERATOR
 from curate.errors import CurateError, Misconfigured, Unavailable
+from curate.storage import open_store
 
 BLOCK_BYTES = 64 << 20  # of an array held at once by a task
 TRIES = 3  # of a task whose worker was lost
@@ -107,6 +109,37 @@ def open_array(
         stop = tuple(border[at + 1] for border, at in zip(borders, place, strict=True))
         tasks[(name, *place)] = (read, start, stop)
     return da.Array(tasks, name, chunks=chunks, dtype=kind)  # type: ignore[no-untyped-call]
+
+
+def open_table(url: str, keys: Sequence[str], *, columns: Sequence[str] | None = None) -> Any:
+    """A ``dask.dataframe`` of Parquet objects of one store, one partition a row group, read where it is computed.
+
+    Raises ``ValueError`` without keys, ``FileNotFoundError`` and ``Unavailable`` as the store does.
+    """
+    import dask.dataframe as dd
+
+    if not keys:
+        raise ValueError("a table needs at least one object")
+    store = open_store(url)
+    parts: list[tuple[str, int]] = []
+    for key in keys:
+        with store.open(key) as content:
+            parts += [(key, group) for group in range(pq.ParquetFile(content).num_row_groups)]
+    with store.open(keys[0]) as content:
+        empty = pq.ParquetFile(content).schema_arrow.empty_table()
+    wanted = None if columns is None else list(columns)
+    meta = (empty if wanted is None else empty.select(wanted)).to_pandas()
+    if not parts:
+        return dd.from_pandas(meta, npartitions=1)  # type: ignore[no-untyped-call]
+    return dd.from_map(  # type: ignore[no-untyped-call]
+        _read_group, parts, url=str(url), columns=wanted, meta=meta
+    )
+
+
+def _read_group(part: tuple[str, int], url: str, columns: list[str] | None) -> Any:
+    key, group = part
+    with open_store(url).open(key) as content:
+        return pq.ParquetFile(content).read_row_group(group, columns=columns, use_threads=False).to_pandas()
 
 
 def _compute(*collections: Any, **options: Any) -> tuple[Any, ...]:

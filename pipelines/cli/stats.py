@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipelines.cli.console import console, notes, show_table
+from pipelines.cli.console import console, in_bytes, notes, show_table
 from pipelines.cli.options import Address, StorePlace, Workers
 
 Where = Annotated[Literal["ray", "threads"], typer.Option("--executor", help="Where to work. Same bytes either way.")]
 
 
 def stats(store: StorePlace, executor: Where = "threads", address: Address = None, workers: Workers = None) -> None:
-    """Intensities of each site: mean, spread and percentiles of the foreground of all its volumes.
+    """Scanners of each site, and intensities: mean, spread and percentiles of the foreground of all its volumes.
 
     Reads every volume once, block by block, so that one larger than a worker's memory is no matter. What a trainer
     normalises by; a site that differs from the others has another scanner, protocol or export. Written to
@@ -25,13 +25,29 @@ def stats(store: StorePlace, executor: Where = "threads", address: Address = Non
     from curate.errors import Misconfigured
     from curate.storage import open_store
     from pipelines.intensities import INTENSITIES_KEY, measure_intensities
+    from pipelines.scanners import BY, count_scanners
 
     if executor == "threads" and (address is not None or workers is not None):
         raise Misconfigured("threads have no address and no number of workers: --executor ray")
     opened = open_store(store)
     notes.print("reading every volume once")
     with start(address, workers) if executor == "ray" else contextlib.nullcontext():
+        scanners = count_scanners(opened, scheduler=executor)
         table = measure_intensities(opened, scheduler=executor)
+    show_table(
+        "Series by scanner",
+        ("site", "modality", "manufacturer", "model", "series", "done", "images", "in the archives"),
+        [
+            (
+                *(row[name] or "" for name in BY),
+                row["series"],
+                row["done"],
+                row["instances"],
+                in_bytes(row["size_bytes"]),
+            )
+            for row in scanners.to_pylist()
+        ],
+    )
     numbers = ("mean", "std", "p00_5", "p05", "p50", "p95", "p99_5")
     show_table(
         "Intensities of the foreground",

@@ -6,21 +6,26 @@ import math
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dask
 import dask.array as da
 import dask.base
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.dask import Scheduler, align_chunks, compute, has_ray, open_array
+from cluster.dask import Scheduler, align_chunks, compute, has_ray, open_array, open_table
 from cluster.memory import measure_peak, reset_peak
 from cluster.session import Session, start
 from curate.errors import Misconfigured, Rejected, Unavailable
 from curate.reasons import Reason
+from curate.storage import LocalStore
 
 SHAPE = (40, 30, 20)
 WHOLE = np.arange(math.prod(SHAPE), dtype=np.int32).reshape(SHAPE)
@@ -151,3 +156,42 @@ def test_an_array_larger_than_what_may_be_used_is_summed_block_by_block() -> Non
     (total,) = compute(lazy.sum(dtype=np.int64), scheduler="threads")
     assert total == 3 * 2048 * 512 * 512
     assert measure_peak() - before < 300 << 20
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> tuple[str, pd.DataFrame]:
+    """Two objects of several row groups, and all their rows."""
+    rows = pa.table({"site": ["a", "b", "c", "a", "b"] * 4, "size": list(range(20)), "unused": [0.5] * 20})
+    for number, part in enumerate((rows.slice(0, 12), rows.slice(12))):
+        sink = pa.BufferOutputStream()
+        pq.write_table(part, sink, row_group_size=5)
+        LocalStore(tmp_path).put_new(f"parts/{number}.parquet", bytes(sink.getvalue()))
+    return str(tmp_path), rows.to_pandas()
+
+
+@pytest.mark.parametrize("scheduler", ["ray", "threads"])
+def test_a_table_is_read_row_group_by_row_group(
+    session: Session, table: tuple[str, pd.DataFrame], scheduler: Scheduler
+) -> None:
+    url, rows = table
+    frame = open_table(url, ["parts/0.parquet", "parts/1.parquet"], columns=["site", "size"])
+    assert frame.npartitions == 5
+    assert list(frame.columns) == ["site", "size"]
+    (totals, whole) = compute(frame.groupby("site")["size"].sum(), frame, scheduler=scheduler)
+    assert dict(totals) == dict(rows.groupby("site")["size"].sum())
+    assert list(whole["size"]) == list(rows["size"])
+
+
+def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"site": pa.array([], pa.string())}), sink)
+    LocalStore(tmp_path).put_new("empty.parquet", bytes(sink.getvalue()))
+    (frame,) = compute(open_table(str(tmp_path), ["empty.parquet"]), scheduler="threads")
+    assert (list(frame.columns), len(frame)) == (["site"], 0)
+
+
+def test_a_table_of_nothing_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        open_table(str(tmp_path), [])
+    with pytest.raises(FileNotFoundError):
+        open_table(str(tmp_path), ["absent.parquet"])

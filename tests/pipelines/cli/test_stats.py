@@ -17,6 +17,7 @@ def test_a_table_with_a_row_a_site(command: Command, cervical: Curated, tmp_path
     assert code == 0
     for site in {row["site"] for row in cervical.manifest("volumes").to_pylist()} | {"all"}:
         assert f" {site} " in text
+    assert "Series by scanner" in text
     assert "manifests/intensities.parquet written" in text
     assert (store / "manifests/intensities.parquet").is_file()
 
