@@ -47,6 +47,13 @@ class Session:
     total_memory: int  # bytes, all nodes
     embedded: bool
     logs: str | None = None  # folder of the workers' files; None: each node's default
+    most_workers: int | None = None  # what was asked for; None: every CPU
+
+    def now(self) -> Session:
+        """The session with the nodes that it has now: they come and go."""
+        import ray
+
+        return _describe(ray, self.most_workers, self.logs)
 
     def prepare(self, call: Callable[[], None]) -> None:
         """Let every worker call a module-level function, over all nodes, while the caller goes on.
@@ -131,6 +138,7 @@ def _describe(ray: Any, workers: int | None, logs: str | None) -> Session:
         total_memory=sum(memories),
         embedded=logs is not None,
         logs=logs,
+        most_workers=workers,
     )
 
 

@@ -31,6 +31,10 @@ class Window:
         self.units += 1
         self.bytes += unit.memory
 
+    def resize(self, other: Window) -> None:
+        """Take over another window's bounds; what is in flight stays."""
+        self.most_units, self.most_bytes = other.most_units, other.most_bytes
+
     def leave(self, unit: Unit) -> None:
         """Count a unit out."""
         self.units -= 1

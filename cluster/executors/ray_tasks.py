@@ -27,6 +27,7 @@ from curate.errors import CurateError, Misconfigured, Unavailable
 from curate.storage import open_store
 
 SILENCE_SECONDS = 60.0  # without any unit settled: then overdue workers are looked for
+RESIZE_SECONDS = 10.0  # between two looks at how many nodes there are
 ANSWER_SECONDS = 30.0  # for a question to every node
 
 Answer = TypeVar("Answer")
@@ -63,8 +64,7 @@ class RayTasks:
         import ray
 
         nodes = _Nodes(ray, self._session.logs, self._grace_seconds)
-        window = window_for(self.workers, self._session.total_memory)
-        tasks = _Tasks(ray, job, self._store_url, window, nodes, self._silence_seconds)
+        tasks = _Tasks(ray, job, self._store_url, self._session, nodes, self._silence_seconds)
         isolation = Isolation(job, self._store_url, self.memory, self._events, nodes.recall)
         # Left early, nothing is cancelled: the end of the session kills what still runs; if the session goes on, what
         # was submitted, a window at most, is settled unseen.
@@ -81,15 +81,16 @@ class _Tasks:
     """The tasks in flight of one job."""
 
     def __init__(
-        self, ray: Any, job: Job, store_url: str, window: Window, nodes: _Nodes, silence_seconds: float
+        self, ray: Any, job: Job, store_url: str, session: Session, nodes: _Nodes, silence_seconds: float
     ) -> None:
         self._pending: dict[Any, Trial] = {}
-        self._window = window
+        self._session = session
+        self._window = _window_of(session)
         self._ray = ray
         self._job = job
         self._nodes = nodes
         self._silence_seconds = silence_seconds
-        self._heard = time.monotonic()
+        self._heard = self._resized = time.monotonic()
         self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RECYCLE_UNITS)(
             _attempt_of(job, store_url, nodes.logs)
         )
@@ -113,6 +114,9 @@ class _Tasks:
     def wait(self, seconds: float) -> Iterator[tuple[Trial, UnitReport | Loss]]:
         ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=seconds, fetch_local=False)
         now = time.monotonic()
+        if now - self._resized >= RESIZE_SECONDS:
+            self._window.resize(_window_of(self._session.now()))
+            self._resized = time.monotonic()
         if ready:
             self._heard = now
         elif now - self._heard >= self._silence_seconds:
@@ -140,6 +144,10 @@ class _Tasks:
         if isinstance(result, CurateError):
             raise result
         return result  # type: ignore[no-any-return]
+
+
+def _window_of(session: Session) -> Window:
+    return window_for(session.workers, session.total_memory)
 
 
 class _Nodes:

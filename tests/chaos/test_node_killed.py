@@ -38,7 +38,7 @@ try:
         for report in RayTasks(store, session, events).run(make_job(store, seconds="0.3"), units):
             settled += report.done
             is_lost = is_lost or lose(cluster, others[0])
-        print(json.dumps([session.workers, settled, is_lost]))
+        print(json.dumps([session.workers, session.now().workers, settled, is_lost]))
 finally:
     cluster.shutdown()
 """
@@ -80,7 +80,7 @@ def test_units_of_a_lost_node_run_elsewhere(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == [3, len(KEYS), True]
+    assert json.loads(done.stdout.splitlines()[-1]) == [3, 2, len(KEYS), True]
     units = [make_unit("work", [make_item(key)], 64 << 20) for key in KEYS]
     list(Inline(str(tmp_path / "calm")).run(make_job(tmp_path / "calm", seconds="0"), units))
     assert digests_of(store) == digests_of(tmp_path / "calm")

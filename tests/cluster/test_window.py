@@ -43,6 +43,15 @@ def test_what_leaves_makes_room_again() -> None:
     assert fill(window, 50) == 1
 
 
+def test_a_cluster_that_grew_gets_a_larger_window_and_what_is_in_flight_stays() -> None:
+    window = window_for(2, 100)
+    assert fill(window, 50) == 4
+    window.resize(window_for(3, 200))
+    assert fill(window, 50) == 4
+    window.resize(window_for(2, 100))
+    assert (window.units, window.has_room(unit(50))) == (8, False)
+
+
 def test_an_empty_window_counts_nothing() -> None:
     window = window_for(2, 100)
     fill(window, 30)
