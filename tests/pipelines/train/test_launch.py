@@ -217,7 +217,7 @@ def test_told_to_stop_it_leaves_a_checkpoint_and_goes_on_from_it(
     with pytest.raises(Drained, match="the same command goes on") as caught:
         launch.run_on_ray(assignment, hear, drain)
     assert str(tmp_path) not in str(caught.value)
-    (stopped,) = Checkpoints(assignment.place).steps()
+    *_, stopped = Checkpoints(assignment.place).steps()  # the best may stand beside it
     assert 3 <= stopped < 12
     after, digest = trained(assignment)
     assert after[0] == Began(stopped, 12)
