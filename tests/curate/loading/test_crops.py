@@ -9,28 +9,12 @@ from curate.geometry import Grid
 from curate.loading.crops import (
     Augmentation,
     CropRequest,
-    CropShape,
     Jitter,
     axis_directions,
     lattice,
     scale,
 )
-
-SHAPE = CropShape((5, 6, 7), (2.0, 1.5, 1.0))
-STEPS = {
-    "SPL": [[0, 0, 1.2], [0, 1.1, 0], [2.0, 0, 0]],
-    "LIP": [[4.0, 0, 0], [0, 0, 0.9], [0, -0.8, 0]],
-    "IAR": [[0, 0, -1.0], [0, -1.0, 0], [-1.0, 0, 0]],
-}
-
-
-def make_grid(codes: str, shape: tuple[int, int, int] = (40, 50, 60)) -> Grid:
-    affine = np.eye(4)
-    affine[:3, :3] = STEPS[codes]
-    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2) + [3, -7, 11]
-    grid = Grid(shape=shape, affine=affine)
-    assert grid.axis_codes == codes
-    return grid
+from tests.support.grids import SHAPE, STEPS, make_grid
 
 
 def request(axes: str, *, centre: tuple[float, float, float] = (4, -6, 10), mirrored: bool = False) -> CropRequest:

@@ -17,23 +17,9 @@ from curate.geometry import Grid
 from curate.loading.crops import CropRequest, CropShape, Jitter, lattice
 from curate.loading.reader import CropReader
 from curate.volumes import open_volume, write_volume
+from tests.support.grids import SHAPE, STEPS, make_grid
 
 PLAIN = Jitter()
-SHAPE = CropShape((5, 6, 7), (2.0, 1.5, 1.0))
-STEPS = {
-    "SPL": [[0, 0, 1.2], [0, 1.1, 0], [2.0, 0, 0]],
-    "LIP": [[4.0, 0, 0], [0, 0, 0.9], [0, -0.8, 0]],
-    "IAR": [[0, 0, -1.0], [0, -1.0, 0], [-1.0, 0, 0]],
-}
-
-
-def make_grid(codes: str, shape: tuple[int, int, int] = (40, 50, 60)) -> Grid:
-    affine = np.eye(4)
-    affine[:3, :3] = STEPS[codes]
-    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2) + [3, -7, 11]
-    grid = Grid(shape=shape, affine=affine)
-    assert grid.axis_codes == codes
-    return grid
 
 
 def ramp(grid: Grid, direction: NDArray[np.float64]) -> NDArray[np.float32]:
