@@ -214,12 +214,13 @@ def _serve(connection: Connection[Any, Any], store_url: str, logs: str) -> None:
     for number in (*SIGNALS, signal.SIGINT):  # the parent hears them, and says when to stop
         signal.signal(number, signal.SIG_IGN)
     recorder = Recorder(Path(logs))
+    parent = multiprocessing.parent_process()
     while True:
         try:
             asked = connection.recv()
         except (EOFError, OSError):
             return
-        if asked is None:
+        if asked is None or (parent is not None and not parent.is_alive()):  # a unit that lies in a dead driver's pipe
             return
         if callable(asked):
             with contextlib.suppress(Exception):  # as on Ray: the units that need it will say so

@@ -64,6 +64,22 @@ def wait_for_more(store: Path, driver: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
+def wait_for_workers(session: int) -> None:
+    """Until the processes of a session have ended: workers whose driver is gone end with the unit they are at."""
+    deadline = time.monotonic() + 60
+    while any(session_of(path) == session for path in Path("/proc").glob("[0-9]*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def session_of(process: Path) -> int | None:
+    try:
+        state, _, _, session = (process / "stat").read_text().rpartition(")")[2].split()[:4]
+    except OSError:
+        return None
+    return None if state in "ZX" else int(session)
+
+
 @pytest.mark.parametrize(("kind", "kills", "longest"), [("inline", 7, 2.0), ("processes", 8, 3.0), ("ray", 5, 8.0)])
 def test_a_driver_killed_at_random_moments_ends_as_a_calm_one(
     kind: str, kills: int, longest: float, tmp_path: Path, temporary: Path
@@ -83,6 +99,8 @@ def test_a_driver_killed_at_random_moments_ends_as_a_calm_one(
         driver.kill()
         driver.wait()
         time.sleep(0.3)  # its workers may still publish what they were at
+        if kind == "processes":
+            wait_for_workers(driver.pid)
         for outcome in Ledger(LocalStore(store), "work").settled().values():
             committed.setdefault(outcome.key, tries_of(marks, outcome.key))
         amid += 0 < len(committed) < len(KEYS)

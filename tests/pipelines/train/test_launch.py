@@ -22,6 +22,14 @@ from pipelines.train.settings import TrainSettings
 from tests.support.tiny_task import tiny_assignment
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_temporary() -> Iterator[None]:
+    """Temporary folders apart from those of tests that train at the same time; a path short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="c", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
 class Failed(Exception):
     """As Ray Train raises it: the exception of each rank that failed, by rank."""
 
@@ -236,4 +244,4 @@ def test_a_checkpoint_of_another_version_is_refused_at_once(session: None, tmp_p
 def test_nothing_of_ray_train_is_left(calm: tuple[list[Report], str]) -> None:
     assert not Path("~/ray_results").expanduser().exists()
     assert not [name for name in os.environ if name.startswith("RAY_TRAIN_")]
-    assert not list(Path(tempfile.gettempdir()).glob("curate-train-*"))
+    assert not list(Path(tempfile.gettempdir()).glob("curate-train-*"))  # see own_temporary

@@ -194,5 +194,5 @@ def test_an_empty_split_is_refused_before_anything_starts(
 
 
 def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="expected cervical or lumbar, got 'thoracic'"):
+    with pytest.raises(Misconfigured, match=r"task: expected cervical or .*lumbar.*, got 'thoracic'"):
         train("thoracic", str(tmp_path), {}, SETTINGS, output=tmp_path)
