@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.train.recipe import Recipe
 
 TABLES = ("samples", "volumes", "slices")
+OBJECTS_KEY = "manifests/objects.parquet"  # of the training studies alone; a place without any does without
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ def predict_place(
     missing = [table for table, key in keys.items() if not store.exists(key)]
     if missing:
         raise Misconfigured(f"{place} is neither a store nor a release: it holds no table {missing[0]}")
+    if store.exists(OBJECTS_KEY):
+        keys["objects"] = OBJECTS_KEY
     manifests = {table: read_table(store, key) for table, key in keys.items()}
     root = place if "://" in place else str(Path(place).resolve())
     found = predict(recipe or recipe_named(name), root, manifests, checkpoints, split=split)

@@ -1,7 +1,8 @@
 """Answers for studies that nobody labelled: every fold's model looks, and the mean of what they say is answered.
 
-Nothing here reads a label: the tables of labels are emptied first. The mean is taken of probabilities, so rows still
-sum to 1 and a patient's probability is still at least that of each vertebra.
+Nothing here reads a label of a study that is answered: the tables of labels are emptied first. A recipe without a
+locator looks where things lie on average in the training studies of the same place, if it holds any. The mean is taken
+of probabilities, so rows still sum to 1 and a patient's probability is still at least that of each vertebra.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def predict(
             finds = task.locator.find(blind)
             task.locator = KnownFinds(finds)
             places.append(finds.located)
-        samples = list(task.samples(blind))
+            samples = list(task.samples(blind))
+        else:
+            samples = [one for one in task.samples(with_training_places(manifests, split)) if one.split == split]
         keys = [sample.study_key for sample in samples]
         model = trained_model(task, checkpoints[recipe.stages[-1].name]).to(device)
         answers.append(answer(task, root, samples, model, TrainSettings(batch_size=1), Ranks(device=device)))
@@ -102,6 +105,22 @@ def without_labels(manifests: Mapping[str, pa.Table], split: str) -> dict[str, p
         "volumes": volumes.filter(of_split),
         "slices": manifests["slices"],
         "objects": OBJECTS.empty_table(),
+    }
+
+
+def with_training_places(manifests: Mapping[str, pa.Table], split: str) -> dict[str, pa.Table]:
+    """``without_labels``, and beside it the training studies with where their objects lie, and no more of them."""
+    blind = without_labels(manifests, split)
+    if split == "train" or "objects" not in manifests:
+        return blind
+    training = without_labels(manifests, "train")
+    objects = manifests["objects"]
+    known = pc.is_in(objects["study_key"], value_set=training["samples"]["study_key"].combine_chunks())
+    return {
+        **blind,
+        "samples": pa.concat_tables([blind["samples"], training["samples"]]),
+        "volumes": pa.concat_tables([blind["volumes"], training["volumes"]]),
+        "objects": objects.filter(known),
     }
 
 
