@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import curate.deid.leaks
 import curate.dicom
-import curate.geometry  # noqa: F401 - what has kernels
+import curate.geometry
+import curate.volumes  # noqa: F401 - what has kernels
 from curate.compiled import warm_up
 
 
