@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from curate.errors import Misconfigured
-from curate.manifests import read_table
-from curate.storage import open_store
+from curate.loading.tables import open_manifests
 from curate.storage.store import unavailable
 
 if TYPE_CHECKING:
     from pipelines.train.recipe import Recipe
 
-TABLES = ("samples", "volumes", "slices")
-OBJECTS_KEY = "manifests/objects.parquet"  # of the training studies alone; a place without any does without
+NEEDED = "samples", "volumes", "slices"
+USED = ("objects",)  # of the training studies alone; a place without any does without
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +41,14 @@ def predict_place(
     there is no such model, table or split, ``Unavailable`` when the storage refuses.
     """
     from pipelines.recipes.predict import predict
-    from pipelines.train.run import recipe_named
+    from pipelines.train.run import place_of, recipe_named
 
     name, checkpoints = find_models(models)
-    store = open_store(place)
-    keys = {table: f"manifests/{table}.parquet" for table in TABLES}
-    missing = [table for table, key in keys.items() if not store.exists(key)]
-    if missing:
-        raise Misconfigured(f"{place} is neither a store nor a release: it holds no table {missing[0]}")
-    if store.exists(OBJECTS_KEY):
-        keys["objects"] = OBJECTS_KEY
-    manifests = {table: read_table(store, key) for table, key in keys.items()}
-    root = place if "://" in place else str(Path(place).resolve())
-    found = predict(recipe or recipe_named(name), root, manifests, checkpoints, split=split)
+    try:
+        manifests = open_manifests(place, needed=NEEDED, used=USED)
+    except FileNotFoundError as error:
+        raise Misconfigured(f"{place} is neither a store nor a release: it holds no {error}") from None
+    found = predict(recipe or recipe_named(name), place_of(place), manifests, checkpoints, split=split)
     try:
         output.mkdir(parents=True, exist_ok=True)
         found.submission.to_csv(output / "submission.csv", index=False)
