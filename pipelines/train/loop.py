@@ -14,7 +14,7 @@ from torch import nn
 
 from curate.errors import Misconfigured
 from curate.loading import State
-from curate.loading.dataset import ElasticBatches
+from curate.loading.dataset import Draw, ElasticBatches
 from curate.loading.loader import Loader
 from curate.scoring import SubmissionError
 from pipelines.train.checkpoint import Checkpoints, Progress, Record, gather, load_weights
@@ -70,6 +70,31 @@ def train_rank(assignment: Assignment, ranks: Ranks, tell: Callable[[Report], bo
     return run.answer()
 
 
+def read_ahead(
+    assignment: Assignment, state: State, *, rank: int, world: int, device: torch.device
+) -> tuple[ElasticBatches, Loader[Draw, Any]]:
+    """A rank's shares of the batches from ``state`` on, and what reads them, each in ``accumulate`` parts."""
+    settings = assignment.settings
+    sampler = ElasticBatches(
+        state,
+        samples=len(assignment.train),
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        rank=rank,
+        world=world,
+    )
+    dataset: Any = assignment.task.dataset(assignment.root, assignment.train, augment=True, seed=settings.seed)
+    loader: Loader[Draw, Any] = Loader(
+        dataset,
+        cut(sampler, settings.accumulate),
+        threads=settings.threads,
+        look_ahead=2 * settings.accumulate,
+        pin=True,
+        device=device,
+    )
+    return sampler, loader
+
+
 def cut(shares: Iterable[Sequence[T]], parts: int) -> Iterator[list[T]]:
     """Each share in up to ``parts`` pieces, nearly equal, none of them empty."""
     for share in shares:
@@ -112,22 +137,8 @@ class _Run:
         if self._is_over:
             return True
         self.tell(Began(self.progress.step, assignment.steps))
-        sampler = ElasticBatches(
-            self.progress.state,
-            samples=len(assignment.train),
-            batch_size=settings.batch_size,
-            epochs=settings.epochs,
-            rank=self.ranks.rank,
-            world=self.ranks.world,
-        )
-        dataset: Any = assignment.task.dataset(assignment.root, assignment.train, augment=True, seed=settings.seed)
-        loader = Loader(
-            dataset,
-            cut(sampler, settings.accumulate),
-            threads=settings.threads,
-            look_ahead=2 * settings.accumulate,
-            pin=True,
-            device=self.ranks.device,
+        sampler, loader = read_ahead(
+            assignment, self.progress.state, rank=self.ranks.rank, world=self.ranks.world, device=self.ranks.device
         )
         self.model.train()
         with loader:

@@ -18,10 +18,8 @@ import torch
 from torch import nn
 
 from curate.loading import State
-from curate.loading.dataset import ElasticBatches
-from curate.loading.loader import Loader
 from pipelines.train.checkpoint import Checkpoints, Progress, Record, gather
-from pipelines.train.loop import Assignment, cut
+from pipelines.train.loop import Assignment, read_ahead
 from pipelines.train.parallel import Ranks
 from pipelines.train.run import assign, place_of, recipe_named, stage_settings
 from pipelines.train.settings import StagedSettings, TrainSettings
@@ -86,16 +84,8 @@ def rehearse_stage(name: str, assignment: Assignment) -> Rehearsal:
     torch.manual_seed(settings.seed)
     model = task.model(assignment.constants).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate)
-    sampler = ElasticBatches(
-        State(settings.seed, assignment.manifest_digest),
-        samples=len(assignment.train),
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        rank=0,
-        world=settings.workers,
-    )
-    dataset: Any = task.dataset(assignment.root, assignment.train, augment=True, seed=settings.seed)
-    loader = Loader(dataset, cut(sampler, settings.accumulate), threads=settings.threads, pin=True, device=device)
+    state = State(settings.seed, assignment.manifest_digest)
+    sampler, loader = read_ahead(assignment, state, rank=0, world=settings.workers, device=device)
     times: list[float] = []
     waits: list[float] = []
     batch_bytes = activation_bytes = 0
