@@ -67,9 +67,8 @@ class Ledger:
         if _is_done(receipt) and self._create(receipt.unit_id, content):
             return True
         there = self._get(receipt.unit_id)
-        if there is not None and _is_done(
-            self.parse(receipt.unit_id, there)
-        ):  # version 0.1.0 gave this name to any receipt
+        # version 0.1.0 gave this name to any receipt
+        if there is not None and _is_done(self.parse(receipt.unit_id, there)):
             return False
         digest = digest_json(json.loads(content)["outcomes"])
         return self._create(f"{receipt.unit_id}.{digest[:16]}", content)
