@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.geometry import Grid
-from curate.loading.crops import CropRequest, CropShape, Vector, axis_directions
+from curate.loading.crops import CropRequest, CropShape, axis_directions, vector
 from curate.loading.places import Place, Row, places_by_study
 from curate.loading.samples import StudySample
 
@@ -55,7 +55,7 @@ def object_crops(manifests: Mapping[str, pa.Table], *, axes: str, window: Window
         study, place = studies.get(row["study_key"]), places.get((row["series_key"], row["stack"]))
         if study is not None and place is not None and row["centroid_mm"] is not None:
             label = study.get(row["object"].replace(":", "_"))
-            request = CropRequest(place.uri, _vector(row["centroid_mm"]), axes, place.low, place.high)
+            request = CropRequest(place.uri, vector(row["centroid_mm"]), axes, place.low, place.high)
             sample = StudySample(
                 row["study_key"], study["split"], (-1 if label is None else int(label),), (request,), ((),)
             )
@@ -103,8 +103,8 @@ def _regions(
 def _anywhere(place: Place, axes: str, low: NDArray[np.float64], high: NDArray[np.float64]) -> CropRequest:
     """A crop whose centre is drawn from the box low..high of continuous (k, j, i)."""
     edges = (place.grid.affine[:3, :3] * ((high - low) / 2)).T
-    region = _vector(edges[0]), _vector(edges[1]), _vector(edges[2])
-    centre = _vector(place.grid.to_patient((low + high) / 2))
+    region = vector(edges[0]), vector(edges[1]), vector(edges[2])
+    centre = vector(place.grid.to_patient((low + high) / 2))
     return CropRequest(place.uri, centre, axes, place.low, place.high, region=region)
 
 
@@ -133,8 +133,3 @@ def _labelled_boxes(objects: pa.Table) -> dict[tuple[str, int], Box]:
 
 def _by_volume(places: Mapping[str, Sequence[Place]]) -> dict[tuple[str, int], Place]:
     return {(place.series_key, place.stack): place for found in places.values() for place in found}
-
-
-def _vector(values: Iterable[float]) -> Vector:
-    x, y, z = (float(v) for v in values)
-    return x, y, z

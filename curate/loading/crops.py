@@ -6,6 +6,7 @@ shows the same anatomy the same way round whatever the scanner stored.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,8 +70,8 @@ class CropRequest:
         """The crop at one place of its region, by three numbers in [0, 1); itself when it has none."""
         if self.region is None:
             return self
-        x, y, z = (float(v) for v in np.array(self.centre_mm) + (2 * draws - 1) @ np.array(self.region))
-        return replace(self, centre_mm=(x, y, z), region=None)
+        centre = np.array(self.centre_mm) + (2 * draws - 1) @ np.array(self.region)
+        return replace(self, centre_mm=vector(centre), region=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,12 @@ class Augmentation:
             offset=self.offset * way[8],
             mirrored=self.mirror and draws[9] < 0.5,
         )
+
+
+def vector(values: Iterable[float]) -> Vector:
+    """Three numbers as plain floats."""
+    x, y, z = (float(v) for v in values)
+    return x, y, z
 
 
 def axis_directions(grid: Grid, axes: str) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Vector = tuple[float, float, float]
+from curate.loading.crops import Vector, vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_marks(boxes: pa.Table, volumes: pa.Table) -> dict[str, list[Mark]]:
         if step is not None:
             corners = np.reshape(row["corners_mm"], (4, 3))
             along, across = corners[1] - corners[0], corners[3] - corners[0]
-            found[row["study_key"]].append(Mark(_vector(corners[0]), _vector(along), _vector(across), step / 2))
+            found[row["study_key"]].append(Mark(vector(corners[0]), vector(along), vector(across), step / 2))
     return found
 
 
@@ -81,8 +81,3 @@ def marks_by_study(manifests: Mapping[str, pa.Table]) -> dict[str, list[Mark]]:
 def _slice_step(affine: Sequence[float] | None) -> float | None:
     """Distance between acquired slices: the length of the first column of the source affine."""
     return None if affine is None else float(np.linalg.norm(np.reshape(affine, (4, 4))[:3, 0]))
-
-
-def _vector(values: NDArray[np.float64]) -> Vector:
-    x, y, z = (float(v) for v in values)
-    return x, y, z

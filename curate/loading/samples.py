@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.identity import Json, digest_json
-from curate.loading.crops import CropRequest
+from curate.loading.crops import CropRequest, vector
 from curate.loading.marks import Mark, marks_by_study, share_out
 from curate.loading.places import Place, estimate_offsets, largest, objects_by_study, places_by_study, sagittal
 from curate.manifests.schemas import CERVICAL_TARGETS, LUMBAR_CONDITIONS, LUMBAR_LEVELS
@@ -106,6 +106,11 @@ def lumbar_samples(manifests: Mapping[str, pa.Table]) -> list[StudySample]:
     ]
 
 
+def labels_of(samples: Sequence[StudySample]) -> NDArray[np.int64]:
+    """int64 (studies, targets), -1 where not graded."""
+    return np.array([sample.targets for sample in samples], dtype=np.int64)
+
+
 def digest_samples(samples: Iterable[StudySample]) -> str:
     """What a training run depends on, as one string: order, labels, places, marks and volumes of all samples."""
     rows: list[Json] = [
@@ -161,8 +166,8 @@ def _crop(
 
 
 def _request(slot: Slot, place: Place, point_mm: NDArray[np.float64], *, is_estimated: bool) -> CropRequest:
-    x, y, z = (float(v) for v in point_mm)
-    return CropRequest(place.uri, (x, y, z), slot.axes, place.low, place.high, slot.mirrored, is_estimated, slot.label)
+    centre = vector(point_mm)
+    return CropRequest(place.uri, centre, slot.axes, place.low, place.high, slot.mirrored, is_estimated, slot.label)
 
 
 def _labels(row: Mapping[str, int | None], names: Iterable[str]) -> tuple[int, ...]:

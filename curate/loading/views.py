@@ -23,8 +23,6 @@ from curate.geometry.resample import resample
 from curate.loading.crops import CropRequest, CropShape, Jitter, lattice, scale
 from curate.volumes import StoredVolume, open_volume
 
-Vector = tuple[float, float, float]
-
 _STILL = Jitter()
 
 
@@ -61,12 +59,13 @@ class ViewReader:
         Raises ``Unavailable`` when the storage refuses, ``KeyError`` when the volume has no such mask.
         """
         (image, grid), *masks = self._coarse(request.uri, label)
-        values = _sample(image.astype(np.float32), grid, request, self.shape, jitter, order=1, outside=request.low)
+        target = lattice_grid(grid, request, self.shape, jitter)
+        values = sample_onto(image.astype(np.float32), grid, target, outside=request.low)
         labels = None
         for mask, own in masks:
-            labels = _sample(mask, own, request, self.shape, jitter, order=0, outside=0)
+            labels = sample_onto(mask, own, target, order=0)
         seen = scale(values, request.low, request.high, gain=jitter.gain, offset=jitter.offset)
-        return View(seen, lattice_grid(grid, request, self.shape, jitter), labels)
+        return View(seen, target, labels)
 
     def _coarse(self, uri: str, label: str | None) -> list[tuple[NDArray[Any], Grid]]:
         key = uri, label
@@ -83,12 +82,6 @@ class ViewReader:
                 _, oldest = self._kept.popitem(last=False)
                 self._bytes -= sum(array.nbytes for array, _ in oldest)
         return found
-
-
-def middle_mm(grid: Grid) -> Vector:
-    """The middle of a volume, LPS millimetres: where a view of all of it is laid."""
-    x, y, z = (float(v) for v in grid.to_patient((np.array(grid.shape) - 1) / 2))
-    return x, y, z
 
 
 def lattice_grid(grid: Grid, request: CropRequest, shape: CropShape, jitter: Jitter) -> Grid:
@@ -125,16 +118,3 @@ def _read_coarse(volume: StoredVolume, spacing_mm: float, label: str | None) -> 
     if label is not None:
         read.append(resample(level.label(label), level.grid, wanted, order=0))
     return read
-
-
-def _sample(
-    values: NDArray[Any],
-    grid: Grid,
-    request: CropRequest,
-    shape: CropShape,
-    jitter: Jitter,
-    *,
-    order: int,
-    outside: float,
-) -> NDArray[Any]:
-    return sample_onto(values, grid, lattice_grid(grid, request, shape, jitter), order=order, outside=outside)

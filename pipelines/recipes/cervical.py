@@ -18,12 +18,12 @@ from torch import nn
 from curate.identity import Json, digest_json
 from curate.loading import Augmentation, CropShape, StudySample
 from curate.loading.dataset import StudyBatch, StudyDataset
-from curate.loading.samples import CERVICAL_SLOTS, cervical_samples, digest_samples
+from curate.loading.samples import CERVICAL_SLOTS, cervical_samples, digest_samples, labels_of
 from curate.manifests.schemas import CERVICAL_TARGETS
 from curate.scoring import score_cervical
 from curate.scoring.cervical import OVERALL_WEIGHTS, VERTEBRA_WEIGHTS
 from pipelines.recipes.crop_warnings import about_crops
-from pipelines.recipes.located import Locator, TrainedLocator, where_seen, with_found_objects
+from pipelines.recipes.located import Locator, located_recipe, where_seen, with_found_objects
 from pipelines.recipes.masked import MaskedCrops, MaskedStudy
 from pipelines.recipes.models import Finder, smooth_maximum
 from pipelines.recipes.networks import SliceEncoder, log_mean, neighbours
@@ -144,11 +144,6 @@ def submission(keys: Sequence[str], answers: Answers) -> pd.DataFrame:
     return pd.DataFrame({"row_id": rows, "fractured": answers[:, :, 1].ravel()})
 
 
-def labels_of(samples: Sequence[StudySample]) -> Labels:
-    """int64 (studies, targets), -1 where not graded."""
-    return np.array([sample.targets for sample in samples], dtype=np.int64)
-
-
 class Neck(nn.Module):
     """crops (B, 7, D, H, W) or, with the mask beside the image, (B, 7, 2, D, H, W), present (B, 7) -> logits (B, 8),
     attention (B, 7, cells or slices). Without a crop the prior answers.
@@ -225,18 +220,7 @@ def _share(labels: Labels, weights: tuple[float, float]) -> float:
 
 def cervical_recipe(name: str, settings: FractureSettings, vertebrae: VertebraSettings) -> Recipe:
     """Both stages: the locator, and a classifier that reads its crops where the locator says."""
-    locator = VertebraLocator(vertebrae)
-    return Recipe(
-        name,
-        (
-            Stage("locate", lambda root, checkpoints: locator),
-            Stage(
-                "classify",
-                lambda root, checkpoints: Cervical(settings, TrainedLocator(locator, checkpoints["locate"], root)),
-            ),
-        ),
-        submission,
-    )
+    return located_recipe(name, VertebraLocator(vertebrae), lambda locator: Cervical(settings, locator), submission)
 
 
 CERVICAL = cervical_recipe("cervical-located", FractureSettings(), VertebraSettings())

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from curate.loading import Augmentation, CropRequest, CropShape
+from curate.loading.crops import vector
 from curate.loading.places import objects_by_study, places_by_study
 from curate.loading.samples import LUMBAR_SLOTS
-from curate.loading.views import middle_mm
-from pipelines.recipes.looking import StudyViews, ViewBatch, Views, digest_views, score_places, template_of, triple
+from pipelines.recipes.looking import StudyViews, ViewBatch, Views, digest_views, score_places, template_of
 from pipelines.recipes.networks import PlacedUNet, Stride, centres_of_mass, lattice_points
 from pipelines.train.task import Answers, Constants, Score, Term
 
@@ -109,7 +109,7 @@ class LevelLocator:
             key = row["study_key"]
             requests = tuple(_view(places.get(key, ()), kind) for kind in VIEWS)
             found = objects.get(key, {})
-            truth = tuple(triple(found[name]["centroid_mm"]) if name in found else None for name in PLACES)
+            truth = tuple(vector(found[name]["centroid_mm"]) if name in found else None for name in PLACES)
             samples.append(StudyViews(key, row["split"], requests, truth))
         return samples
 
@@ -174,4 +174,4 @@ def _view(places: Sequence[Any], series_type: str) -> CropRequest | None:
     if not fitting:
         return None
     place = max(fitting, key=lambda place: (int(np.prod(place.grid.shape)), place.uri))
-    return CropRequest(place.uri, middle_mm(place.grid), "LIP", place.low, place.high)
+    return CropRequest(place.uri, vector(place.centre_mm), "LIP", place.low, place.high)

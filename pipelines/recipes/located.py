@@ -8,11 +8,12 @@ of every volume has no crop, and a classifier answers it from the prior.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
@@ -21,12 +22,14 @@ from torch import nn
 from curate.geometry import Grid
 from curate.loading import StudySample
 from curate.loading.dataset import Draw
+from curate.loading.joining import to_device
 from curate.loading.places import Place, places_by_study
 from curate.loading.samples import Slot
 from curate.manifests.schemas import OBJECTS
 from pipelines.recipes.looking import StudyViews
 from pipelines.recipes.template import Located, locate
 from pipelines.train.checkpoint import load_weights, read_record
+from pipelines.train.recipe import Recipe, Stage
 
 _OUTSIDE_MM = 5.0  # a place further out of every fitting volume is not in view
 
@@ -103,6 +106,24 @@ class Locator(Protocol):
 
     def find(self, manifests: Mapping[str, pa.Table]) -> Finds:
         """Where the objects of every study of the samples table lie."""
+
+
+def located_recipe(
+    name: str, locator: Any, classifier: Callable[[Locator], Any], submission: Callable[..., pd.DataFrame]
+) -> Recipe:
+    """Two stages: ``locator``, a task; and what ``classifier`` makes of it once it is trained, whose crops lie where it
+    says."""
+    return Recipe(
+        name,
+        (
+            Stage("locate", lambda root, checkpoints: locator),
+            Stage(
+                "classify",
+                lambda root, checkpoints: classifier(TrainedLocator(locator, checkpoints["locate"], root)),
+            ),
+        ),
+        submission,
+    )
 
 
 def trained_model(task: Any, checkpoint: str) -> nn.Module:
@@ -192,6 +213,6 @@ def _look(task: Any, model: nn.Module, root: str, samples: Sequence[StudyViews])
     model.to(device)
     dataset = task.dataset(root, samples, augment=False, seed=0)
     for index, sample in enumerate(samples):
-        batch = dataset[Draw(index, None)].to(device)
+        batch = to_device(dataset[Draw(index, None)], device)
         affine = batch.affines[0, 0].double().cpu().numpy()
         yield sample, model(*batch.inputs), Grid(batch.views.shape[2:], affine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +12,11 @@ from torch.utils.data import Dataset
 
 from curate.identity import Json, digest_json
 from curate.loading import Augmentation, CropRequest, CropShape, Jitter
+from curate.loading.crops import Vector
 from curate.loading.dataset import Draw
 from curate.loading.order import uniforms
 from curate.loading.views import ViewReader
 from pipelines.train.task import Answers, Score
-
-Vector = tuple[float, float, float]
 
 _MISSED_MM = 20.0  # what an object that was not found counts as
 
@@ -55,19 +53,6 @@ class ViewBatch:
     @property
     def inputs(self) -> tuple[torch.Tensor, ...]:
         return self.views, self.affines, self.present
-
-    @classmethod
-    def join(cls, batches: Sequence[ViewBatch]) -> ViewBatch:
-        return cls(*(torch.cat(column) for column in zip(*(batch._tensors() for batch in batches), strict=True)))
-
-    def pin_memory(self) -> ViewBatch:
-        return ViewBatch(*(tensor.pin_memory() for tensor in self._tensors()))
-
-    def to(self, device: torch.device) -> ViewBatch:
-        return ViewBatch(*(tensor.to(device, non_blocking=True) for tensor in self._tensors()))
-
-    def _tensors(self) -> tuple[torch.Tensor, ...]:
-        return self.views, self.affines, self.present, self.masks, self.truth, self.weight, self.index
 
 
 class Views(Dataset[ViewBatch]):
@@ -166,12 +151,6 @@ def digest_views(samples: Sequence[StudyViews], **settings: Json) -> str:
         for sample in samples
     ]
     return digest_json({"samples": rows, **settings})
-
-
-def triple(values: Any) -> Vector:
-    """Three numbers as plain floats."""
-    x, y, z = (float(v) for v in values)
-    return x, y, z
 
 
 def _offsets(sample: StudyViews) -> NDArray[np.float64]:

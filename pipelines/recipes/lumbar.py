@@ -20,14 +20,13 @@ from torch import nn
 from curate.identity import digest_json
 from curate.loading import Augmentation, CropShape, StudySample
 from curate.loading.dataset import StudyBatch, StudyDataset
-from curate.loading.samples import LUMBAR_SLOTS, digest_samples, lumbar_samples
+from curate.loading.samples import LUMBAR_SLOTS, digest_samples, labels_of, lumbar_samples
 from curate.manifests.schemas import LUMBAR_TARGETS
 from curate.scoring import score_lumbar
 from curate.scoring.lumbar import GRADE_COLUMNS, GRADE_WEIGHTS, GROUPS, group_of
-from pipelines.recipes.cervical import labels_of
 from pipelines.recipes.crop_warnings import about_crops
 from pipelines.recipes.levels import PLACES, LevelLocator, LevelSettings
-from pipelines.recipes.located import Locator, TrainedLocator, where_seen, with_found_objects
+from pipelines.recipes.located import Locator, located_recipe, where_seen, with_found_objects
 from pipelines.recipes.models import Finder
 from pipelines.recipes.networks import SliceEncoder, log_mean
 from pipelines.train.recipe import Recipe, Stage
@@ -251,18 +250,7 @@ def _logit(share: Constants) -> Constants:
 
 def lumbar_recipe(name: str, settings: GradeSettings, levels: LevelSettings) -> Recipe:
     """Both stages: the locator, and a classifier that reads its crops where the locator says."""
-    locator = LevelLocator(levels)
-    return Recipe(
-        name,
-        (
-            Stage("locate", lambda root, checkpoints: locator),
-            Stage(
-                "classify",
-                lambda root, checkpoints: Lumbar(settings, TrainedLocator(locator, checkpoints["locate"], root)),
-            ),
-        ),
-        submission,
-    )
+    return located_recipe(name, LevelLocator(levels), lambda locator: Lumbar(settings, locator), submission)
 
 
 LUMBAR = lumbar_recipe("lumbar-located", GradeSettings(), LevelSettings())

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from curate.loading import Augmentation, CropRequest, CropShape
+from curate.loading.crops import vector
 from curate.loading.places import largest, objects_by_study, places_by_study
 from curate.loading.samples import BONE_WINDOW_HU
-from curate.loading.views import middle_mm
 from curate.manifests.schemas import CERVICAL_TARGETS
-from pipelines.recipes.looking import StudyViews, ViewBatch, Views, digest_views, score_places, template_of, triple
+from pipelines.recipes.looking import StudyViews, ViewBatch, Views, digest_views, score_places, template_of
 from pipelines.recipes.networks import PlacedUNet, Stride, centres_of_mass, lattice_points
 from pipelines.train.task import Answers, Constants, Score, Term
 
@@ -98,10 +98,10 @@ class VertebraLocator:
             place, found = largest(places.get(key, ())), objects.get(key, {})
             request, truth = None, {}
             if place is not None:
-                request = CropRequest(place.uri, middle_mm(place.grid), "SPL", place.low, place.high)
+                request = CropRequest(place.uri, vector(place.centre_mm), "SPL", place.low, place.high)
                 own = place.series_key, place.stack
                 truth = {name: o for name, o in found.items() if (o["series_key"], o["stack"]) == own}
-            places_mm = tuple(triple(truth[name]["centroid_mm"]) if name in truth else None for name in VERTEBRAE)
+            places_mm = tuple(vector(truth[name]["centroid_mm"]) if name in truth else None for name in VERTEBRAE)
             samples.append(StudyViews(key, row["split"], (request,), places_mm, MASK if any(places_mm) else None))
         return samples
 

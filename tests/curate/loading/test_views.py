@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from curate.geometry import Grid
 from curate.loading import CropRequest, CropShape, Jitter
-from curate.loading.views import ViewReader, middle_mm, sample_onto
+from curate.loading.crops import vector
+from curate.loading.views import ViewReader, sample_onto
 from curate.volumes import write_volume
 
 SHAPE = CropShape((8, 8, 8), (6.0, 6.0, 6.0))
@@ -32,6 +33,10 @@ def stored(root: Path, axes: str, *, size: int = 40) -> tuple[CropRequest, Grid]
     mask = (mm[..., 2] > 300).astype(np.uint8)
     write_volume(root / "v.zarr", values, grid, labels={"m": mask})
     return CropRequest("v.zarr", middle_mm(grid), "SPL", -1000, 1000), grid
+
+
+def middle_mm(grid: Grid) -> tuple[float, float, float]:
+    return vector(grid.to_patient((np.array(grid.shape) - 1) / 2))
 
 
 def ramp(mm: NDArray[np.float64]) -> NDArray[np.float64]:
