@@ -12,8 +12,9 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -106,7 +107,7 @@ def start(address: str | None = None, workers: int | None = None) -> Iterator[Se
             options = {"address": address, "runtime_env": {"env_vars": one_thread_each()}}
         stack.callback(_shut_down, ray)
         try:
-            ray.init(**options, log_to_driver=False, logging_level=logging.CRITICAL)
+            ray.init(**options, job_config=_job_config(), log_to_driver=False, logging_level=logging.CRITICAL)
             session = _describe(ray, workers, str(folder / "recorders") if embedded else None)
         except Exception as error:  # noqa: BLE001 - Ray raises many kinds here, with machine paths in their texts
             kind = type(error).__name__
@@ -115,6 +116,25 @@ def start(address: str | None = None, workers: int | None = None) -> Iterator[Se
             raise Misconfigured(f"no Ray cluster can be attached to at the address given ({kind})") from None
         with _terminable():
             yield session
+
+
+class _ImportedFrom(list[str]):
+    """Folders that workers import from, before their own."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        """Take those alone that this process imports from as well."""
+        own = {os.path.realpath(folder) for folder in sys.path}
+        super().extend(folder for folder in folders if os.path.realpath(folder) in own)
+
+
+def _job_config() -> Any:
+    """Ray makes workers import from the driver's current folder first: one that holds another copy of this project, a
+    checkout say, would let them run other code than the driver. There is no public switch."""
+    from ray.job_config import JobConfig
+
+    config = JobConfig()
+    config._py_driver_sys_path = _ImportedFrom()
+    return config
 
 
 def _knock(address: str) -> None:

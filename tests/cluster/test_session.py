@@ -39,6 +39,16 @@ with open_executor("ray", store, workers=2) as executor:
 print(done, executor.workers, dict(os.environ) == before)
 """
 
+WHERE_FROM = """
+from importlib.util import find_spec
+import ray
+from cluster.session import start
+
+with start(workers=1):
+    look = ray.remote(lambda: [f"{name} {find_spec(name) is not None}" for name in ("decoy", "own")])
+    print(*ray.get(look.remote()))
+"""
+
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:
@@ -123,6 +133,22 @@ def finish(store: Path, items: list[Item]) -> None:
     """Settle items by the other executor: where a run goes on may differ from where it began."""
     units = pack("work", items, target_cost=20, lanes=[64 << 20])
     assert sum(report.done for report in Inline(str(store)).run(make_job(store, seconds="0"), units)) == len(items)
+
+
+def test_workers_import_nothing_from_a_current_folder_that_the_driver_does_not_import_from(
+    tmp_path: Path, temporary: Path
+) -> None:
+    script, here = tmp_path / "script" / "run.py", tmp_path / "here"
+    script.parent.mkdir()
+    here.mkdir()
+    (here / "decoy.py").write_text("")
+    (script.parent / "own.py").write_text("")
+    script.write_text(WHERE_FROM)
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "TMPDIR": str(temporary)}
+    run = subprocess.run(
+        [sys.executable, str(script)], cwd=here, env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert (run.stdout, run.stderr) == ("decoy False own True\n", "")
 
 
 def test_no_workers_are_refused() -> None:
