@@ -11,10 +11,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cluster.job import Job, Work, describe, open_work
 from cluster.ledger.receipts import Ledger
@@ -28,12 +27,13 @@ from curate.storage import open_store
 
 Result = TypeVar("Result")
 
+_REPEATING = frozenset({Reason.UNEXPECTED_ERROR, Reason.STORAGE_UNAVAILABLE})
+
 TRIES = 4
 FIRST_PAUSE_SECONDS = 0.25  # doubled after each refusal, and up to as much again at random
 
 
-@dataclass(frozen=True, slots=True)
-class UnitReport:
+class UnitReport(NamedTuple):
     """What the driver learns of a settled unit. For progress and totals only: nothing of it is hashed or released."""
 
     stage: str
@@ -45,10 +45,8 @@ class UnitReport:
     bytes_out: int = 0
     seconds: float = 0.0
     peak_memory_bytes: int = 0
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    details: Mapping[str, int] = field(
-        default_factory=dict
-    )  # of unexpected errors and refused storage, to count repeats
+    reasons: Mapping[str, int] = {}
+    details: Mapping[str, int] = {}  # of unexpected errors and refused storage, to count repeats
 
     @property
     def items(self) -> int:
@@ -99,8 +97,8 @@ def settle_without_work(job: Job, items: Iterable[Item], reason: Reason, detail:
 
 def report(receipt: Receipt, unit: Unit, *, seconds: float) -> UnitReport:
     """Count a receipt."""
-    statuses = Counter(outcome.status for outcome in receipt.outcomes)
-    repeating = {Reason.UNEXPECTED_ERROR, Reason.STORAGE_UNAVAILABLE}
+    statuses = Counter([outcome.status for outcome in receipt.outcomes])
+    failed = [outcome for outcome in receipt.outcomes if outcome.reason]
     return UnitReport(
         stage=receipt.stage,
         unit_id=receipt.unit_id,
@@ -111,8 +109,8 @@ def report(receipt: Receipt, unit: Unit, *, seconds: float) -> UnitReport:
         bytes_out=sum(outcome.size for outcome in receipt.outcomes),
         seconds=seconds,
         peak_memory_bytes=receipt.peak_memory_bytes,
-        reasons=dict(Counter(outcome.reason.value for outcome in receipt.outcomes if outcome.reason)),
-        details=dict(Counter(outcome.detail for outcome in receipt.outcomes if outcome.reason in repeating)),
+        reasons=dict(Counter(outcome.reason.value for outcome in failed if outcome.reason)) if failed else {},
+        details=dict(Counter(outcome.detail for outcome in failed if outcome.reason in _REPEATING)) if failed else {},
     )
 
 
@@ -136,11 +134,12 @@ def _settle(job: Job, work: Work, item: Item, sleep: Callable[[float], None]) ->
 
 def _persist(action: Callable[[], Result], seed: str, sleep: Callable[[float], None]) -> Result:
     """Call until storage stops refusing, ``TRIES`` times at most."""
-    jitter = random.Random(seed)
+    jitter: random.Random | None = None
     for tried in range(TRIES - 1):
         try:
             return action()
         except Unavailable:
+            jitter = jitter or random.Random(seed)
             pause = FIRST_PAUSE_SECONDS * 2**tried
             sleep(pause + jitter.uniform(0, pause))
     return action()

@@ -87,7 +87,7 @@ class Isolation:
             detail = f"out of memory in a lane of {unit.memory} bytes"
             return [], self._quarantine(unit, Reason.TOO_LARGE, detail, tail)
         self._events.write("unit_raised", stage=unit.stage, unit=unit.id, lane_bytes=lane)
-        return [replace(trial, unit=replace(unit, memory=lane), is_raised=True)], None
+        return [replace(trial, unit=unit._replace(memory=lane), is_raised=True)], None
 
     def _quarantine(self, unit: Unit, reason: Reason, detail: str, tail: Tail) -> UnitReport:
         item = unit.items[0]

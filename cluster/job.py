@@ -67,6 +67,7 @@ class Job:
 
 
 _opened: dict[str, Work] = {}
+_latest: list[tuple[Job, Work]] = []  # at most one: the job object asked for last is recognised without a digest
 
 
 def open_work(job: Job) -> Work:
@@ -75,6 +76,8 @@ def open_work(job: Job) -> Work:
     Raises ``Misconfigured`` and other errors of this project as they are, and ``StageBroken`` for any other: it names
     the type of the error and where it came from, never its text.
     """
+    if _latest and _latest[0][0] is job:
+        return _latest[0][1]
     identity = job.identity
     if identity not in _opened:
         try:
@@ -85,6 +88,7 @@ def open_work(job: Job) -> Work:
             raise StageBroken(f"stage {job.stage} cannot be opened: {describe(error, job)}") from None
         _opened.clear()
         _opened[identity] = work
+    _latest[:] = [(job, _opened[identity])]
     return _opened[identity]
 
 
@@ -104,3 +108,4 @@ def describe(error: BaseException, job: Job) -> str:
 def forget_opened() -> None:
     """Drop the opened stage, and with it what it holds open (archives, tables)."""
     _opened.clear()
+    _latest.clear()

@@ -59,8 +59,9 @@ def count_memory_kills() -> int:
 
 def reset_peak() -> None:
     """Start measuring the peak of this process anew."""
-    with contextlib.suppress(OSError):  # refused in some containers: then the peak is that of the process's life
-        Path("/proc/self/clear_refs").write_text("5")
+    # refused in some containers: then the peak is that of the process's life
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "wb", buffering=0) as references:
+        references.write(b"5")
 
 
 def measure_peak() -> int:

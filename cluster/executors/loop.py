@@ -16,7 +16,7 @@ from cluster.isolation import Isolation, Loss, Trial
 from cluster.units import Unit
 from curate.storage import open_store
 
-RECYCLE_UNITS = 500  # a worker is replaced after so many, whatever its libraries have kept by then
+RECYCLE_UNITS = 2000  # a worker is replaced after so many, whatever its libraries have kept by then
 
 
 class Transport(Protocol):

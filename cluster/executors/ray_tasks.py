@@ -3,10 +3,14 @@
 Deadlines are kept by the worker's own timer (``cluster.recorder``), which knows when an item really began; when nothing
 has settled for a while, every node is asked to kill what is overdue and could not hear its timer. ``ray.cancel`` is not
 used: in Ray 2.60 a cancellation that meets the end of its task aborts the driver (ray-project/ray#54785).
+
+Units and reports travel as bytes: Ray passes those as they are, and looks into anything else for longer than a small
+unit takes.
 """
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,6 +30,8 @@ from cluster.window import Window, window_for
 from curate.errors import CurateError, Misconfigured, Unavailable
 from curate.storage import open_store
 
+TOGETHER = 4  # an nth of what is in flight may be fetched together
+MOMENT_SECONDS = 0.01
 SILENCE_SECONDS = 60.0  # without any unit settled: then overdue workers are looked for
 RESIZE_SECONDS = 10.0  # between two looks at how many nodes there are
 ANSWER_SECONDS = 30.0  # for a question to every node
@@ -107,12 +113,12 @@ class _Tasks:
         lane = trial.unit.memory
         if lane not in self._lanes:
             self._lanes[lane] = self._task.options(memory=lane, name=f"curate {self._job.stage}")
-        reference = self._lanes[lane].remote(trial.unit)
+        reference = self._lanes[lane].remote(pickle.dumps(trial.unit))
         self._pending[reference] = trial
         self._window.enter(trial.unit)
 
     def wait(self, seconds: float) -> Iterator[tuple[Trial, UnitReport | Loss]]:
-        ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=seconds, fetch_local=False)
+        ready = self._ready(seconds)
         now = time.monotonic()
         if now - self._resized >= RESIZE_SECONDS:
             self._window.resize(_window_of(self._session.now()))
@@ -122,10 +128,31 @@ class _Tasks:
         elif now - self._heard >= self._silence_seconds:
             self._nodes.reap()
             self._heard = time.monotonic()
+        results = self._fetch_together(ready)
         for reference in ready:
             trial = self._pending.pop(reference)
             self._window.leave(trial.unit)
-            yield trial, self._fetch(reference)
+            yield trial, results[reference] if results is not None else self._fetch(reference)
+
+    def _ready(self, seconds: float) -> list[Any]:
+        """What is settled, or lost. Small units settle faster than the driver can ask for each: what comes in a moment
+        is waited for together, which starves nobody while the window is far from empty."""
+        pending = list(self._pending)
+        if (together := len(pending) // TOGETHER) > 1:
+            ready, _ = self._ray.wait(pending, num_returns=together, timeout=MOMENT_SECONDS, fetch_local=False)
+            if ready:
+                return ready  # type: ignore[no-any-return]
+        return self._ray.wait(pending, num_returns=1, timeout=seconds, fetch_local=False)[0]  # type: ignore[no-any-return]
+
+    def _fetch_together(self, ready: list[Any]) -> dict[Any, UnitReport] | None:
+        """Reports of settled units, in one question; None if any of them is none."""
+        try:
+            results = self._ray.get(ready)
+        except self._ray.exceptions.RayError:
+            return None
+        if all(isinstance(result, bytes) for result in results):
+            return dict(zip(ready, map(pickle.loads, results), strict=True))
+        return None
 
     def _fetch(self, reference: Any) -> UnitReport | Loss:
         errors = self._ray.exceptions
@@ -143,7 +170,7 @@ class _Tasks:
             raise Unavailable(f"the Ray cluster stopped answering ({type(error).__name__})") from None
         if isinstance(result, CurateError):
             raise result
-        return result  # type: ignore[no-any-return]
+        return pickle.loads(result)  # type: ignore[no-any-return]  # noqa: S301 - of our own worker
 
 
 def _window_of(session: Session) -> Window:
@@ -191,17 +218,17 @@ class _Nodes:
 _recorders: dict[str | None, Recorder] = {}
 
 
-def _attempt_of(job: Job, store_url: str, logs: str | None) -> Callable[[Unit], UnitReport | CurateError]:
+def _attempt_of(job: Job, store_url: str, logs: str | None) -> Callable[[bytes], bytes | CurateError]:
     """What a task calls. It travels once a worker with all that is the same for every unit."""
-    return lambda unit: _attempt(job, unit, store_url, logs)
+    return lambda unit: _attempt(job, pickle.loads(unit), store_url, logs)  # noqa: S301 - of our own driver
 
 
-def _attempt(job: Job, unit: Unit, store_url: str, logs: str | None) -> UnitReport | CurateError:
+def _attempt(job: Job, unit: Unit, store_url: str, logs: str | None) -> bytes | CurateError:
     """In the worker. Errors that stop the run are returned: raised, they would bring the text of a traceback."""
     if logs not in _recorders:
         _recorders[logs] = Recorder(_folder(logs))
     try:
-        return attempt(job, unit, store_url, recorder=_recorders[logs])
+        return pickle.dumps(attempt(job, unit, store_url, recorder=_recorders[logs]))
     except CurateError as error:
         return error.with_traceback(None)
 

@@ -16,6 +16,8 @@ from typing import BinaryIO
 
 from curate.storage.store import key_parts, unavailable
 
+_SMALL = 1 << 16  # bytes: writing so many costs less than asking whether they are there
+
 
 class LocalStore:
     """A store in a folder. ``mode``: of new folders, and without the right to execute of new files."""
@@ -33,12 +35,15 @@ class LocalStore:
         return self.root.joinpath(*key_parts(key))
 
     def put_new(self, key: str, content: bytes | memoryview, *, durable: bool = True) -> bool:
-        destination = self.path(key)
+        destination = f"{self.root}/{'/'.join(key_parts(key))}"
         try:
-            self._make_folder(destination.parent)
-            if destination.exists():
-                return False
-            return _publish(destination, content, self._mode & 0o666, durable=durable)
+            if len(content) > _SMALL and os.path.exists(destination):
+                return False  # before it is written
+            try:
+                return _publish(destination, content, self._mode & 0o666, durable=durable)
+            except FileNotFoundError:
+                self._make_folder(Path(destination).parent)
+                return _publish(destination, content, self._mode & 0o666, durable=durable)
         except OSError as error:
             raise unavailable("write", error) from None
 
@@ -179,28 +184,36 @@ def _sync_file_system(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _publish(destination: Path, content: bytes | memoryview, mode: int, *, durable: bool) -> bool:
+def _publish(destination: str, content: bytes | memoryview, mode: int, *, durable: bool) -> bool:
+    """Raises ``FileNotFoundError`` where the folder is missing."""
+    folder, _, name = destination.rpartition("/")
+    temporary = None
     try:
-        descriptor = os.open(destination.parent, os.O_TMPFILE | os.O_WRONLY, mode)
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY, mode)
         staged = f"/proc/self/fd/{descriptor}"
-        temporary = None
+    except FileNotFoundError:
+        raise
     except OSError:  # file systems without O_TMPFILE (NFS, some overlays)
-        temporary = destination.parent / f".{destination.name}.{secrets.token_hex(4)}.tmp"
+        staged = temporary = f"{folder}/.{name}.{secrets.token_hex(4)}.tmp"
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-        staged = str(temporary)
         durable = True  # it may be another machine's disk, which ``sync`` of this one does not reach
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-            # src_dir_fd makes Python call linkat(AT_SYMLINK_FOLLOW), which an unnamed file needs; the path is absolute
-            os.link(staged, destination, src_dir_fd=descriptor, follow_symlinks=True)
+        _write_all(descriptor, content)
+        if durable:
+            os.fsync(descriptor)
+        # src_dir_fd makes Python call linkat(AT_SYMLINK_FOLLOW), which an unnamed file needs; the path is absolute
+        os.link(staged, destination, src_dir_fd=descriptor, follow_symlinks=True)
         return True
     except FileExistsError:
         return False
     finally:
+        os.close(descriptor)
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+                os.unlink(temporary)
+
+
+def _write_all(descriptor: int, content: bytes | memoryview) -> None:
+    rest = memoryview(content).cast("B")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
