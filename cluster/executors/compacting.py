@@ -17,7 +17,7 @@ from curate.storage import Store
 if TYPE_CHECKING:
     from cluster.executors import Executor
 
-MOST_LOOSE = 4096  # units settled between two compactions
+MOST_LOOSE = 1024  # units settled between two compactions
 
 
 class Compacting:

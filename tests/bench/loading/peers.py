@@ -106,15 +106,14 @@ def _open_b2nd(path: Path) -> Crop:
 
 def _monai(path: Path) -> Any:
     from monai.data import PersistentDataset
+    from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
-    (path / "cache").mkdir(parents=True, exist_ok=True)
-    return PersistentDataset([str(path / "volume.npy")], _load, cache_dir=path / "cache")
-
-
-def _load(path: str) -> Any:
-    import torch
-
-    return torch.from_numpy(np.load(path))
+    cache = path / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    # transforms of its own: it caches no others
+    load = LoadImaged("image", reader="NumpyReader", dtype=np.int16, image_only=True)
+    channel = EnsureChannelFirstd("image", channel_dim="no_channel")
+    return PersistentDataset([{"image": str(path / "volume.npy")}], Compose([load, channel]), cache_dir=cache)
 
 
 def _write_monai(path: Path, array: NDArray[Any]) -> None:
@@ -124,7 +123,7 @@ def _write_monai(path: Path, array: NDArray[Any]) -> None:
 
 def _open_monai(path: Path) -> Crop:
     dataset = _monai(path)
-    return lambda box: np.ascontiguousarray(np.asarray(dataset[0])[box])
+    return lambda box: np.ascontiguousarray(np.asarray(dataset[0]["image"][(0, *box)]))
 
 
 def _write_mds(path: Path, array: NDArray[Any]) -> None:
