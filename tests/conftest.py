@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.object_stores import proxy, server
 
 __all__ = ["proxy", "server"]
+
+# a machine that is busy with other tests is slow, and no test of what is drawn shall fail for it
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 HERE = Path(__file__).parent
 LONGEST_FIRST = (

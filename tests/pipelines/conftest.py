@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from curate.phantoms import make_phantoms, neck_study
-from tests.support.curated import Curated, curate
+from curate.phantoms import make_phantoms
+from tests.support.curated import Curated, curate, few_slices
 
 
 @pytest.fixture(scope="session")
 def cervical_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms") / "cervical"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neck_study, "SLICE_MM", 4.0)  # half the slices of a neck say as much in half the time
+    with few_slices():
         make_phantoms(folder, task="cervical", sites=4, studies=4, seed=5, defects=True, identifiers=True, matrix=64)
     return folder
 
