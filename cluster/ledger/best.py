@@ -19,7 +19,7 @@ ORDER = (
     "unit",
     "peak",
 )  # what the choice needs
-_RANKS = pa.array([status.value for status in sorted(Status, key=lambda status: status.rank)])
+_RANKS = [status.value for status in sorted(Status, key=lambda status: status.rank)]
 
 
 def best_outcomes(table: pa.Table) -> pa.Table:
@@ -31,7 +31,7 @@ def best_outcomes(table: pa.Table) -> pa.Table:
     several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
     repeated = pc.is_in(marks, value_set=several)
     rivals = table.filter(repeated)
-    ranked = rivals.append_column("rank", pc.index_in(rivals["status"], value_set=_RANKS))
+    ranked = rivals.append_column("rank", pc.index_in(rivals["status"], value_set=pa.array(_RANKS)))
     others = [name for name in ORDER[2:] if name in table.column_names]
     keys = ["fingerprint", "rank", *others]  # to the last column: of equal ones always the same
     order = pc.sort_indices(ranked.select(keys), sort_keys=[(key, "ascending") for key in keys])

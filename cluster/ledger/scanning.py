@@ -28,8 +28,9 @@ _RECEIPT = pa.schema(
         ("outcomes", pa.list_(_OUTCOME)),
     ]
 )
-_STATUSES = pa.array([status.value for status in Status])
-_REASONS = pa.array(sorted(REASONS))
+# made into arrays where they are needed: the first ``pa.array`` of a process imports pandas, which workers do not need
+_STATUSES = [status.value for status in Status]
+_REASONS = sorted(REASONS)
 
 
 def scan_receipts(contents: Mapping[str, bytes], columns: Sequence[str]) -> pa.Table | None:
@@ -70,8 +71,8 @@ def _is_plain(receipts: pa.Table, outcomes: pa.StructArray) -> bool:
         and not any(found[name].null_count for name in found if name != "reason")
         and not sizes.null_count
         and not any(sizes.field(name).null_count for name in _OUTPUT.names)
-        and pc.all(pc.is_in(found["status"], value_set=_STATUSES), min_count=0).as_py()
-        and pc.all(pc.is_in(found["reason"].drop_null(), value_set=_REASONS), min_count=0).as_py()
+        and pc.all(pc.is_in(found["status"], value_set=pa.array(_STATUSES)), min_count=0).as_py()
+        and pc.all(pc.is_in(found["reason"].drop_null(), value_set=pa.array(_REASONS)), min_count=0).as_py()
         and pc.all(pc.equal(is_done, pc.is_null(found["reason"])), min_count=0).as_py()
     )
 

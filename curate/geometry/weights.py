@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from scipy.linalg import solve_banded
 from scipy.sparse import csr_array
 
@@ -104,6 +103,8 @@ def _curve(knots: NDArray[np.float64], positions: NDArray[np.float64], order: in
     """(positions, knots): what each knot adds to the curve through all of them."""
     held = np.clip(positions, knots[0], knots[-1])
     if order == 3:
+        from scipy.interpolate import CubicSpline  # a fifth of the start of every process, and seldom needed
+
         weights: NDArray[np.float64] = CubicSpline(knots, np.eye(len(knots)), bc_type="clamped")(held)
         return weights
     low = np.clip(np.searchsorted(knots, held, side="right") - 1, 0, len(knots) - 2)

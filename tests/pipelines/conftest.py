@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from curate.phantoms import make_phantoms
-from tests.support.curated import Curated, curate
+from tests.support.curated import Curated, curate, few_slices
 
 
 @pytest.fixture(scope="session")
 def cervical_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms") / "cervical"
-    make_phantoms(folder, task="cervical", sites=4, studies=4, seed=5, defects=True, identifiers=True, matrix=64)
+    with few_slices():
+        make_phantoms(folder, task="cervical", sites=4, studies=4, seed=5, defects=True, identifiers=True, matrix=64)
     return folder
 
 

@@ -23,7 +23,7 @@ from curate.phantoms.sites import list_sites
 from curate.release import ReleaseSummary
 from pipelines.release import release, verify
 from tests.support.archives import contents
-from tests.support.curated import Curated, curate
+from tests.support.curated import Curated, curate, few_slices
 from tests.support.places import affine_of, check_boxes, check_points, check_vertebrae, matching_truth
 
 SITES = list_sites(11)
@@ -31,7 +31,8 @@ ENHANCED = {site.name for site in SITES if site.is_enhanced}
 
 
 def run(folder: Path, task: str) -> Curated:
-    make_phantoms(folder, task=task, sites=11, studies=11, seed=4, identifiers=True, matrix=64)
+    with few_slices():
+        make_phantoms(folder, task=task, sites=11, studies=11, seed=4, identifiers=True, matrix=64)
     return curate(folder)
 
 

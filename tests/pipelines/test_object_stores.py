@@ -26,7 +26,7 @@ from pipelines.release import release, verify
 from pipelines.spec import read_spec
 from pipelines.train import StagedSettings
 from pipelines.training import train_spec
-from tests.support.curated import Curated, copy_archive, curate
+from tests.support.curated import Curated, copy_archive, curate, few_slices
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.object_stores import BUCKET, moto_server, point_at, rclone_server
 
@@ -72,7 +72,8 @@ def move(archive: Path, folder: Path, *lines: str, store: str = STORE) -> Path:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("objects") / "neck"
-    make_phantoms(folder, task="cervical", sites=1, studies=1, seed=5, defects=True, identifiers=True, matrix=48)
+    with few_slices():
+        make_phantoms(folder, task="cervical", sites=1, studies=1, seed=5, defects=True, identifiers=True, matrix=48)
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 from curate.phantoms import make_phantoms
 from pipelines.release import release, verify
 from pipelines.spec import read_spec
-from tests.support.curated import Curated, curate
+from tests.support.curated import Curated, curate, few_slices
 
 DOWNLOADS = {
     "cervical": ("rsna-2022", "rsna-2022-cervical-spine-fracture-detection"),
@@ -26,7 +26,8 @@ def download(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A download as Kaggle lays it out, made of the bare site of phantoms, and what the ready spec makes of it."""
     task = request.param
     folder = tmp_path_factory.mktemp(task)
-    make_phantoms(folder / "phantoms", task=task, sites=4, studies=8, seed=3, matrix=64)
+    with few_slices():
+        make_phantoms(folder / "phantoms", task=task, sites=4, studies=8, seed=3, matrix=64)
     name, place = DOWNLOADS[task]
     shutil.copytree(folder / "phantoms/site-d/train_images", folder / place / "train_images")
     shutil.copytree(folder / "phantoms/labels", folder / place, dirs_exist_ok=True)

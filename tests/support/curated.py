@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from rich.console import Console
 
 from cluster.executors import open_executor
+from curate.phantoms import neck_study
 from pipelines.run import Balance, run
 from pipelines.spec import Spec, read_spec
 from pipelines.watch import Watch
@@ -41,6 +44,14 @@ class Curated:
     def by_series(self, name: str) -> dict[str, dict[str, Any]]:
         """Rows of a manifest by series key."""
         return {row["series_key"]: row for row in self.manifest(name).to_pylist()}
+
+
+@contextmanager
+def few_slices() -> Iterator[None]:
+    """Necks that are made within have half the slices: they say as much in half the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neck_study, "SLICE_MM", 2 * neck_study.SLICE_MM)
+        yield
 
 
 def curate(folder: Path, *, executor: str = "inline", workers: int | None = None) -> Curated:

@@ -10,7 +10,7 @@ occur in the outputs or audits.
 from __future__ import annotations
 
 import argparse
-import base64
+import binascii
 import hashlib
 import hmac
 import json
@@ -54,6 +54,11 @@ _GUESSES = (
     b"password",
     bytes(range(32)),
 )
+_FIVE_BITS = b"abcdefghijklmnopqrstuvwxyz234567"
+_BASE32 = [bytes((first, second)) for first in _FIVE_BITS for second in _FIVE_BITS]
+"""Two characters of Base32 by ten bits."""
+_UUID4, _UUID5 = (version << 76 | 2 << 62 for version in (4, 5))
+_NOT_OF_A_UUID = ~(0xF << 76 | 3 << 62)
 _PERIODS = (365, 366, 730, 3650, 3651, 3652, 3653, 1000, 10000)
 _WORDS = re.compile(rb"[0-9A-Za-z]{%d,}" % SHORTEST)
 
@@ -89,16 +94,20 @@ def derivations(values: Iterable[bytes]) -> Iterator[bytes]:
                 yield blake3(value, key=salt).digest()
 
 
-def spellings(digest: bytes) -> Iterator[bytes]:
-    """A digest as a pseudonym may show it, without its end, which may be cut anywhere."""
-    yield digest.hex().encode()
-    yield base64.b32encode(digest).rstrip(b"=").lower()
-    yield base64.b64encode(digest).rstrip(b"=").lower()
-    for size in (8, 16, len(digest)):
-        for order in ("big", "little"):
-            yield str(int.from_bytes(digest[:size], order)).encode()  # type: ignore[arg-type]
-    yield str(uuid.UUID(bytes=digest[:16], version=4).int).encode() if len(digest) >= 16 else b""
-    yield str(uuid.UUID(bytes=digest[:16], version=5).int).encode() if len(digest) >= 16 else b""
+def beginnings(digest: bytes) -> Iterator[bytes]:
+    """The first characters of a digest as a pseudonym may show it: ``SHORTEST`` of them, less where there are less."""
+    yield binascii.b2a_hex(digest[:5])
+    bits = int.from_bytes(digest[:7], "big") >> 6
+    yield b"".join(_BASE32[bits >> shift & 1023] for shift in (40, 30, 20, 10, 0))
+    yield binascii.b2a_base64(digest[:8], newline=False)[:SHORTEST].lower()
+    for size in {8, 16, len(digest)}:
+        part = digest[:size]
+        yield b"%d" % int.from_bytes(part, "big")
+        yield b"%d" % int.from_bytes(part, "little")
+    if len(digest) >= 16:
+        bare = int.from_bytes(digest[:16], "big") & _NOT_OF_A_UUID
+        yield b"%d" % (bare | _UUID4)
+        yield b"%d" % (bare | _UUID5)
 
 
 def reproduced_names(outputs: Iterable[bytes], values: Iterable[bytes]) -> list[str]:
@@ -109,9 +118,9 @@ def reproduced_names(outputs: Iterable[bytes], values: Iterable[bytes]) -> list[
             seen.setdefault(word[:SHORTEST], word.decode())
     found = set()
     for digest in derivations(values):
-        for spelled in spellings(digest):
-            if spelled[:SHORTEST] in seen and len(spelled) >= SHORTEST:
-                found.add(seen[spelled[:SHORTEST]])
+        for begun in beginnings(digest):
+            if begun[:SHORTEST] in seen:
+                found.add(seen[begun[:SHORTEST]])
     return sorted(found)
 
 

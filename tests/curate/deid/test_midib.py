@@ -19,7 +19,7 @@ from tests.bench.deid.workers import digest_of, run_here, run_pool, tasks_of
 
 @pytest.fixture(scope="module")
 def archive() -> Archive:
-    return make_archive(patients=3, pixels=False)
+    return make_archive(patients=2, pixels=False)
 
 
 @pytest.fixture(scope="module")

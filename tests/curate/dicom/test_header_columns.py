@@ -105,18 +105,19 @@ def test_a_name_that_leaves_the_folder_is_not_opened(tmp_path: Path) -> None:
     assert HeaderBatch().read([leaving]).size == 0
 
 
-def test_thousands_of_mutated_files_find_no_fault() -> None:
-    outcomes, faults = run_batch(1_000_000, 2500)
+def test_hundreds_of_mutated_files_find_no_fault() -> None:
+    """The bench looks at 200,000."""
+    outcomes, faults = run_batch(1_000_000, 600)
     assert faults == []
-    assert outcomes["decoded"] > 200
+    assert outcomes["decoded"] > 40
 
 
 def test_no_kernel_leaves_its_arrays_on_mutated_files() -> None:
-    assert main(["--bounds", "--cases", "400", "--first", "2000000"]) == 0
+    assert main(["--bounds", "--cases", "150", "--first", "2000000"]) == 0
 
 
 def test_a_frame_that_gets_the_pixels_of_another_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the thousands of files are looked through for is seen when it is there."""
+    """What the mutated files are looked through for is seen when it is there."""
     right = pixels.decode_instance
     monkeypatch.setattr(pixels, "decode_instance", lambda *given: right(*given)[::-1])
     found = []

@@ -118,7 +118,8 @@ def test_a_loader_process_killed_costs_no_batch(root: Path, samples: list[StudyS
     done = [checksums(next(batches))]
     for process in multiprocessing.active_children():
         os.kill(process.ident or 0, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match=r"exited unexpectedly|killed by signal"):
+    # torch's word for it, or, of a batch that is handed over just then, a connection that ends
+    with pytest.raises((RuntimeError, EOFError, OSError), match=r"exited unexpectedly|killed by signal|^$|Errno"):
         done.extend(checksums(batch) for batch in batches)
     state = State.from_json(
         json.loads(json.dumps(sampler.states[len(done) - 1].to_json())), seed=11, manifest_digest="manifest"

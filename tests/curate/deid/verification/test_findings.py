@@ -12,8 +12,9 @@ from pydicom.dataset import FileDataset
 from pydicom.sequence import Sequence as Items
 
 from curate.deid import Keyed, deidentify_bytes, load_profile
-from curate.deid.verification import Report, Rule, tree, verify_tree
+from curate.deid.verification import Report, Rule, crew, tree, verify_tree
 from curate.deid.verification.tasks import AloneTask, Compared, PairTask, SearchTask
+from curate.deid.verification.workers import warm
 from curate.dicom.sources import FileRef
 from tests.support.deid_files import KEY, PLANTS, STUDY, encode, item, make_ct
 
@@ -196,6 +197,7 @@ def test_a_reader_that_crashes_costs_that_file_and_says_so(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, name: str, task: type
 ) -> None:
     monkeypatch.setattr(tree, name, task)
+    monkeypatch.setattr(crew, "cold", warm)  # how the processes start is not what is tested
     if name == "AloneTask":
         SPOILS[Rule.ORPHAN](*folders)
     report = verify(folders, workers=1)
