@@ -16,29 +16,31 @@ from curate.loading.order import Indices, epoch_order
 
 @dataclass(frozen=True, slots=True)
 class Windowed:
-    """Every sample once, and those of a volume near in time: for volumes that lie far away.
+    """Every sample equally often, and those of a volume near in time: for volumes that lie far away.
 
     Volumes are shuffled and taken ``window`` at a time; all their samples are shuffled among each other. So no more
     than the volumes of two windows are in use at once, and a cache of that many objects reads each of them once an
-    epoch. ``volumes``: of each sample, what it is read from (its uri).
+    epoch. ``volumes``: of each sample, what it is read from (its uri). ``visits``: how often an epoch visits each
+    sample, all within its window: so many crops of a volume that is fetched once.
     """
 
     volumes: Sequence[str]
     window: int
+    visits: int = 1
 
     def __post_init__(self) -> None:
-        """Raises ``ValueError`` for a window without volumes."""
-        if self.window < 1:
-            raise ValueError("window: expected at least 1 volume")
+        """Raises ``ValueError`` for a window without volumes or an epoch without visits."""
+        if self.window < 1 or self.visits < 1:
+            raise ValueError("window, visits: expected at least 1")
 
     def __len__(self) -> int:
-        return len(self.volumes)
+        return len(self.volumes) * self.visits
 
     def epoch(self, *, seed: int, epoch: int) -> Indices:
         names, own = np.unique(np.array(self.volumes), return_inverse=True)
         place = np.empty(len(names), np.int64)
         place[epoch_order(len(names), seed=seed, epoch=epoch, part=1)] = np.arange(len(names))
-        shuffled = epoch_order(len(own), seed=seed, epoch=epoch)
+        shuffled = epoch_order(len(self), seed=seed, epoch=epoch) % max(len(own), 1)
         window = place[own[shuffled]] // self.window
         return shuffled[np.argsort(window, kind="stable")]
 

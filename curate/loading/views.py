@@ -21,6 +21,7 @@ from scipy.ndimage import affine_transform
 from curate.geometry import Grid
 from curate.geometry.resample import resample
 from curate.loading.crops import CropRequest, CropShape, Jitter, lattice, scale
+from curate.loading.reader import Open
 from curate.volumes import StoredVolume, open_volume
 
 _STILL = Jitter()
@@ -41,17 +42,20 @@ class View:
 class ViewReader:
     """Reads views of volumes below one store or release; keeps what it read last, already coarse.
 
-    Safe to share between threads, and to pickle. ``cache_bytes``: how much to keep.
+    Safe to share between threads, and to pickle. ``cache_bytes``: how much to keep. ``open_url``: how volumes are
+    opened.
     """
 
-    def __init__(self, root: str, shape: CropShape, *, cache_bytes: int = 256 << 20) -> None:
-        self.root, self.shape, self.cache_bytes = root, shape, cache_bytes
+    def __init__(
+        self, root: str, shape: CropShape, *, cache_bytes: int = 256 << 20, open_url: Open = open_volume
+    ) -> None:
+        self.root, self.shape, self.cache_bytes, self.open_url = root, shape, cache_bytes, open_url
         self._kept: OrderedDict[tuple[str, str | None], list[tuple[NDArray[Any], Grid]]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(ViewReader, cache_bytes=self.cache_bytes), (self.root, self.shape)
+        return partial(ViewReader, cache_bytes=self.cache_bytes, open_url=self.open_url), (self.root, self.shape)
 
     def read(self, request: CropRequest, jitter: Jitter = _STILL, *, label: str | None = None) -> View:
         """The lattice of ``shape`` around ``request.centre_mm``. ``label``: the mask to sample beside it.
@@ -73,7 +77,7 @@ class ViewReader:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        found = _read_coarse(open_volume(f"{self.root.rstrip('/')}/{uri}"), min(self.shape.spacing_mm), label)
+        found = _read_coarse(self.open_url(f"{self.root.rstrip('/')}/{uri}"), min(self.shape.spacing_mm), label)
         with self._lock:
             self._bytes += sum(array.nbytes for array, _ in found)
             self._bytes -= sum(array.nbytes for array, _ in self._kept.pop(key, ()))  # another thread was faster

@@ -18,10 +18,12 @@ from torch import nn
 from curate.identity import Json, digest_json
 from curate.loading import Augmentation, CropShape, StudySample
 from curate.loading.dataset import StudyBatch, StudyDataset
+from curate.loading.reader import Open
 from curate.loading.samples import CERVICAL_SLOTS, cervical_samples, digest_samples, labels_of
 from curate.manifests.schemas import CERVICAL_TARGETS
 from curate.scoring import score_cervical
 from curate.scoring.cervical import OVERALL_WEIGHTS, VERTEBRA_WEIGHTS
+from curate.volumes import open_volume
 from pipelines.recipes.crop_warnings import about_crops
 from pipelines.recipes.located import Locator, located_recipe, where_seen, with_found_objects
 from pipelines.recipes.masked import MaskedCrops, MaskedStudy
@@ -92,6 +94,10 @@ class Cervical:
     def is_labelled(self, sample: StudySample) -> bool:
         return max(sample.targets) >= 0
 
+    def classes(self, samples: Sequence[StudySample]) -> list[int]:
+        """Whether anything is fractured."""
+        return [max(sample.targets) for sample in samples]
+
     def digest(self, samples: Sequence[StudySample]) -> str:
         chances: list[Json] = [_chances_digest(sample) for sample in samples]
         return digest_json({"samples": digest_samples(samples), "settings": asdict(self.settings), "masks": chances})
@@ -99,11 +105,15 @@ class Cervical:
     def warnings(self, samples: Sequence[StudySample]) -> tuple[str, ...]:
         return about_crops(samples, is_located=self.locator is not None)
 
-    def dataset(self, root: str, samples: Sequence[StudySample], *, augment: bool, seed: int) -> StudyDataset:
+    def dataset(
+        self, root: str, samples: Sequence[StudySample], *, augment: bool, seed: int, open_url: Open = open_volume
+    ) -> StudyDataset:
         augmentation = self.augmentation if augment else Augmentation()
         stride = self.mark_stride if augment and self.settings.encoder == "3d" else None  # marks teach where to look
         kind = StudyDataset if self.locator is None else MaskedCrops
-        return kind(root, samples, self.shape, augmentation=augmentation, seed=seed, mark_stride=stride)
+        return kind(
+            root, samples, self.shape, augmentation=augmentation, seed=seed, mark_stride=stride, open_url=open_url
+        )
 
     def model(self, constants: Constants) -> nn.Module:
         return Neck(constants, self.settings, has_mask=self.locator is not None)

@@ -18,7 +18,9 @@ from torch import nn
 from curate.loading import Augmentation, CropRequest, CropShape
 from curate.loading.crops import vector
 from curate.loading.places import objects_by_study, places_by_study
+from curate.loading.reader import Open
 from curate.loading.samples import LUMBAR_SLOTS
+from curate.volumes import open_volume
 from pipelines.recipes.looking import StudyViews, ViewBatch, Views, digest_views, score_places, template_of
 from pipelines.recipes.networks import PlacedUNet, Stride, centres_of_mass, lattice_points
 from pipelines.train.task import Answers, Constants, Score, Term
@@ -116,6 +118,10 @@ class LevelLocator:
     def is_labelled(self, sample: StudyViews) -> bool:
         return any(sample.truth_mm[:_SEEN]) and any(sample.requests)
 
+    def classes(self, samples: Sequence[StudyViews]) -> list[int]:
+        """One: a place is no rarer than another."""
+        return [0] * len(samples)
+
     def digest(self, samples: Sequence[StudyViews]) -> str:
         return digest_views(samples, shape=list(self.shape.shape), spacing_mm=list(self.shape.spacing_mm))
 
@@ -125,9 +131,11 @@ class LevelLocator:
             f"{n} of {len(samples)} studies have no {kind}" for n, kind in zip(counts, VIEWS, strict=True) if n
         )
 
-    def dataset(self, root: str, samples: Sequence[StudyViews], *, augment: bool, seed: int) -> Views:
+    def dataset(
+        self, root: str, samples: Sequence[StudyViews], *, augment: bool, seed: int, open_url: Open = open_volume
+    ) -> Views:
         augmentation = self.augmentation if augment else Augmentation()
-        return Views(root, samples, self.shape, SWAP, augmentation=augmentation, seed=seed)
+        return Views(root, samples, self.shape, SWAP, augmentation=augmentation, seed=seed, open_url=open_url)
 
     def constants(self, samples: Sequence[StudyViews]) -> Constants:
         """(25, 4): the template, as ``looking.template_of`` gives it."""

@@ -15,7 +15,9 @@ from curate.loading import Augmentation, CropRequest, CropShape, Jitter
 from curate.loading.crops import Vector
 from curate.loading.dataset import Draw
 from curate.loading.order import uniforms
+from curate.loading.reader import Open
 from curate.loading.views import ViewReader
+from curate.volumes import open_volume
 from pipelines.train.task import Answers, Score
 
 _MISSED_MM = 20.0  # what an object that was not found counts as
@@ -56,9 +58,9 @@ class ViewBatch:
 
 
 class Views(Dataset[ViewBatch]):
-    """Views by ``Draw``, batches of one; augmentation is a pure function of (seed, epoch, index), one for all views.
+    """Views by ``Draw``, batches of one; augmentation is a pure function of (seed, epoch, index, visit).
 
-    ``swap``: for each object the one that takes its place in a mirror.
+    All views of a study are moved alike. ``swap``: for each object the one that takes its place in a mirror.
     """
 
     def __init__(
@@ -70,10 +72,11 @@ class Views(Dataset[ViewBatch]):
         *,
         augmentation: Augmentation,
         seed: int,
+        open_url: Open = open_volume,
     ) -> None:
         self._samples, self._shape, self._swap = samples, shape, list(swap)
         self._augmentation, self._seed = augmentation, seed
-        self._reader = ViewReader(root, shape)
+        self._reader = ViewReader(root, shape, open_url=open_url)
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -83,7 +86,9 @@ class Views(Dataset[ViewBatch]):
         sample = self._samples[draw.index]
         jitter = Jitter()
         if draw.epoch is not None:
-            numbers = uniforms(Augmentation.DRAWS, seed=self._seed, epoch=draw.epoch, index=draw.index)
+            numbers = uniforms(
+                Augmentation.DRAWS, seed=self._seed, epoch=draw.epoch, index=draw.index, visit=draw.visit
+            )
             jitter = self._augmentation.jitter(numbers)
         count = len(sample.requests)
         views = np.zeros((1, count, *self._shape.shape), dtype=np.float32)

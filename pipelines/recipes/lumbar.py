@@ -20,10 +20,12 @@ from torch import nn
 from curate.identity import digest_json
 from curate.loading import Augmentation, CropShape, StudySample
 from curate.loading.dataset import StudyBatch, StudyDataset
+from curate.loading.reader import Open
 from curate.loading.samples import LUMBAR_SLOTS, digest_samples, labels_of, lumbar_samples
 from curate.manifests.schemas import LUMBAR_TARGETS
 from curate.scoring import score_lumbar
 from curate.scoring.lumbar import GRADE_COLUMNS, GRADE_WEIGHTS, GROUPS, group_of
+from curate.volumes import open_volume
 from pipelines.recipes.crop_warnings import about_crops
 from pipelines.recipes.levels import PLACES, LevelLocator, LevelSettings
 from pipelines.recipes.located import Locator, located_recipe, where_seen, with_found_objects
@@ -80,15 +82,21 @@ class Lumbar:
     def is_labelled(self, sample: StudySample) -> bool:
         return max(sample.targets) >= 0
 
+    def classes(self, samples: Sequence[StudySample]) -> list[int]:
+        """The worst grade of a study."""
+        return [max(sample.targets) for sample in samples]
+
     def digest(self, samples: Sequence[StudySample]) -> str:
         return digest_json({"samples": digest_samples(samples), "settings": asdict(self.settings)})
 
     def warnings(self, samples: Sequence[StudySample]) -> tuple[str, ...]:
         return about_crops(samples, is_located=self.locator is not None)
 
-    def dataset(self, root: str, samples: Sequence[StudySample], *, augment: bool, seed: int) -> StudyDataset:
+    def dataset(
+        self, root: str, samples: Sequence[StudySample], *, augment: bool, seed: int, open_url: Open = open_volume
+    ) -> StudyDataset:
         augmentation = self.augmentation if augment else Augmentation()
-        return StudyDataset(root, samples, self.shape, augmentation=augmentation, seed=seed)
+        return StudyDataset(root, samples, self.shape, augmentation=augmentation, seed=seed, open_url=open_url)
 
     def model(self, constants: Constants) -> nn.Module:
         return Back(constants, self.settings)

@@ -16,8 +16,10 @@ from torch import nn
 from curate.loading import Augmentation, CropRequest, CropShape
 from curate.loading.crops import vector
 from curate.loading.places import largest, objects_by_study, places_by_study
+from curate.loading.reader import Open
 from curate.loading.samples import BONE_WINDOW_HU
 from curate.manifests.schemas import CERVICAL_TARGETS
+from curate.volumes import open_volume
 from pipelines.recipes.looking import StudyViews, ViewBatch, Views, digest_views, score_places, template_of
 from pipelines.recipes.networks import PlacedUNet, Stride, centres_of_mass, lattice_points
 from pipelines.train.task import Answers, Constants, Score, Term
@@ -108,6 +110,10 @@ class VertebraLocator:
     def is_labelled(self, sample: StudyViews) -> bool:
         return sample.mask is not None
 
+    def classes(self, samples: Sequence[StudyViews]) -> list[int]:
+        """One: a place is no rarer than another."""
+        return [0] * len(samples)
+
     def digest(self, samples: Sequence[StudyViews]) -> str:
         return digest_views(samples, shape=list(self.shape.shape), spacing_mm=list(self.shape.spacing_mm))
 
@@ -115,9 +121,13 @@ class VertebraLocator:
         absent = sum(sample.requests == (None,) for sample in samples)
         return (f"{absent} of {len(samples)} studies have no volume",) if absent else ()
 
-    def dataset(self, root: str, samples: Sequence[StudyViews], *, augment: bool, seed: int) -> Views:
+    def dataset(
+        self, root: str, samples: Sequence[StudyViews], *, augment: bool, seed: int, open_url: Open = open_volume
+    ) -> Views:
         augmentation = self.augmentation if augment else Augmentation()
-        return Views(root, samples, self.shape, range(len(VERTEBRAE)), augmentation=augmentation, seed=seed)
+        return Views(
+            root, samples, self.shape, range(len(VERTEBRAE)), augmentation=augmentation, seed=seed, open_url=open_url
+        )
 
     def constants(self, samples: Sequence[StudyViews]) -> Constants:
         """(7, 4): the template, as ``looking.template_of`` gives it."""

@@ -12,6 +12,7 @@ from torch import nn
 from curate.loading.dataset import draws
 from curate.loading.loader import Loader
 from curate.loading.order import rank_share
+from pipelines.train.opening import opener
 from pipelines.train.parallel import Ranks
 from pipelines.train.settings import TrainSettings
 from pipelines.train.step import autocast
@@ -23,7 +24,8 @@ def answer(
     task: Task[Any, Any], root: str, samples: Sequence[Sample], model: nn.Module, settings: TrainSettings, ranks: Ranks
 ) -> Answers:
     """float64 (studies, ...), the same on every rank; a collective. The model is left as it was."""
-    dataset: Any = task.dataset(root, samples, augment=False, seed=0)
+    open_url = opener(root, settings.cache_gigabytes)
+    dataset: Any = task.dataset(root, samples, augment=False, seed=0, open_url=open_url)
     size = max(1, settings.batch_size // settings.accumulate)
     shares = (
         rank_share(np.arange(start, min(start + size, len(samples))), rank=ranks.rank, world=ranks.world)

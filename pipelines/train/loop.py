@@ -19,11 +19,13 @@ from curate.loading.loader import Loader
 from curate.scoring import SubmissionError
 from pipelines.train.checkpoint import Checkpoints, Progress, Record, gather, load_weights
 from pipelines.train.evaluate import answer
+from pipelines.train.opening import opener
 from pipelines.train.parallel import Ranks, spread
 from pipelines.train.reports import Began, Evaluation, Report, Step
 from pipelines.train.settings import TrainSettings
 from pipelines.train.step import learning_rate_at, take_step
 from pipelines.train.task import Answers, Constants, Sample, Task
+from pipelines.train.visiting import order_of
 
 T = TypeVar("T")
 
@@ -45,8 +47,13 @@ class Assignment:
     place: str
 
     @property
+    def visits(self) -> int:
+        """Of studies, in an epoch."""
+        return len(self.train) * self.settings.visits
+
+    @property
     def steps(self) -> int:
-        return self.settings.epochs * -(-len(self.train) // self.settings.batch_size)
+        return self.settings.epochs * -(-self.visits // self.settings.batch_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +84,19 @@ def read_ahead(
     settings = assignment.settings
     sampler = ElasticBatches(
         state,
-        samples=len(assignment.train),
+        samples=order_of(settings, assignment.task, assignment.train),
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         rank=rank,
         world=world,
     )
-    dataset: Any = assignment.task.dataset(assignment.root, assignment.train, augment=True, seed=settings.seed)
+    dataset: Any = assignment.task.dataset(
+        assignment.root,
+        assignment.train,
+        augment=True,
+        seed=settings.seed,
+        open_url=opener(assignment.root, settings.cache_gigabytes),
+    )
     loader: Loader[Draw, Any] = Loader(
         dataset,
         cut(sampler, settings.accumulate),
@@ -178,7 +191,7 @@ class _Run:
         rate = learning_rate_at(step, assignment.steps, settings)
         first = take_step(assignment.task, settings, self.model, self.optimiser, parts, rate, self.ranks)
         before, self.progress = self.progress, replace(self.progress, state=after, step=step)
-        meter.count(_studies(before.state, after, len(assignment.train)))
+        meter.count(_studies(before.state, after, assignment.visits))
         if step % settings.report_steps == 0 or step == assignment.steps:
             total, weight = self.ranks.total(first).tolist()
             loss = total / (weight / self.ranks.world)
@@ -244,5 +257,5 @@ class _Meter:
         return report
 
 
-def _studies(before: State, after: State, samples: int) -> int:
-    return (after.consumed or samples) - before.consumed
+def _studies(before: State, after: State, visits: int) -> int:
+    return (after.consumed or visits) - before.consumed

@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from curate.identity import Json
 
 # What changes nothing about the trained model but rounding: a run goes on when these change, others start anew.
-_HOW = {"workers", "accumulate", "strategy", "threads", "checkpoint_steps", "report_steps", "max_failures"}
+_HOW = {
+    "workers", "accumulate", "strategy", "threads", "cache_gigabytes", "checkpoint_steps", "report_steps",
+    "max_failures",
+}  # fmt: skip
 
 
 class TrainSettings(BaseModel):
@@ -22,6 +25,11 @@ class TrainSettings(BaseModel):
     the same step. ``strategy``: ddp keeps all of the model on every rank; fsdp shares weights, gradients and the
     optimiser out. ``precision``: bf16 | fp32; auto is bf16 on CUDA, fp32 elsewhere. ``clip``: the largest norm of the
     gradient. ``warm_up``: share of the steps in which the learning rate rises, before it falls as a cosine.
+    ``order``: "shuffled"; "balanced" lets every class of the task come equally often, rare ones by coming back, so that
+    what is answered is of a world where they are as frequent; "windowed" keeps the visits of a study near each other,
+    for volumes in a bucket: of ``window`` studies at a time. ``visits``: how often an epoch visits a study (balanced:
+    on average), each time with another augmentation. ``cache_gigabytes``: of a node's disk for volumes of a bucket,
+    shared by its ranks; None: 20 for a bucket, or half of what is free if that is less.
     ``evaluate_epochs``: how often the validation split is scored and a checkpoint made; by default four times a run, or
     every epoch where ``patience`` counts. ``checkpoint_steps``: checkpoints besides, by optimiser steps. ``patience``:
     stop after so many evaluations without a better one; 0 never stops early. ``select``: which weights answer.
@@ -42,6 +50,10 @@ class TrainSettings(BaseModel):
     strategy: Literal["ddp", "fsdp"] = "ddp"
     workers: int = Field(default=2, ge=1)
     threads: int = Field(default=1, ge=0)
+    order: Literal["shuffled", "balanced", "windowed"] = "shuffled"
+    window: int = Field(default=16, ge=1)
+    visits: int = Field(default=1, ge=1)
+    cache_gigabytes: float | None = Field(default=None, ge=0.0)
     seed: int = 0
     evaluate_epochs: int | None = Field(default=None, ge=1)
     checkpoint_steps: int | None = Field(default=None, ge=1)

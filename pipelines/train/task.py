@@ -18,6 +18,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from curate.loading.dataset import StudyBatch
+from curate.loading.reader import Open
+from curate.volumes import open_volume
 
 Answers = NDArray[np.float64]  # (studies, ...): what a model says of each study, in the task's own shape
 Constants = NDArray[np.float64]  # (...): one such answer, of nobody in particular
@@ -95,10 +97,16 @@ class Task(Protocol[S, B]):
     def warnings(self, samples: Sequence[S]) -> tuple[str, ...]:
         """What a reader of the score should know of the samples."""
 
-    def dataset(self, root: str, samples: Sequence[S], *, augment: bool, seed: int) -> Dataset[B]:
-        """Batches of one by ``curate.loading.dataset.Draw``. ``root``: URL of the store that uris are relative to.
+    def classes(self, samples: Sequence[S]) -> Sequence[int]:
+        """Of each sample what a balanced order balances, by labels alone: nothing is read."""
 
-        Augmentation is a pure function of (seed, the draw's epoch, its index).
+    def dataset(
+        self, root: str, samples: Sequence[S], *, augment: bool, seed: int, open_url: Open = open_volume
+    ) -> Dataset[B]:
+        """Batches of one by ``curate.loading.dataset.Draw``. ``root``: URL of the store that uris are relative to;
+        ``open_url``: how its volumes are opened.
+
+        Augmentation is a pure function of (seed, the draw's epoch, its index, its visit).
         """
 
     def constants(self, samples: Sequence[S]) -> Constants:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import secrets
 import tarfile
@@ -18,7 +19,7 @@ import pytest
 from curate.dicom import FileRef, Limits, SourceReader, list_archive
 from curate.errors import Misconfigured
 from curate.phantoms import make_phantoms
-from curate.storage import Store, open_store, sha256_bytes
+from curate.storage import NodeCache, Store, open_store, sha256_bytes
 from curate.volumes import open_volume
 from pipelines.cli.app import app
 from pipelines.known import read_identifiers
@@ -191,7 +192,10 @@ def test_the_index_of_a_tar_gz_is_kept_in_a_private_zone_in_a_bucket(moved: Move
     assert len(list(open_store(place).list())) == 1
 
 
-def test_training_from_a_bucket_leaves_its_checkpoints_there(moved: Moved) -> None:
+def test_training_from_a_bucket_leaves_its_checkpoints_there_and_volumes_on_the_node(
+    moved: Moved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # for the ranks that are started
     once = StagedSettings(epochs=1, workers=1)
     result = train_spec(moved.curated.spec.model_copy(update={"train": once}), moved.curated.workspace)
     store = moved.curated.workspace.store
@@ -199,6 +203,9 @@ def test_training_from_a_bucket_leaves_its_checkpoints_there(moved: Moved) -> No
     assert sorted(open_store(result.final.checkpoint).list()) == ["checkpoint.json", "optimiser.npz", "weights.npz"]
     assert store.exists("training/result.json")
     assert store.get("training/submission.csv").startswith(b"row_id,fractured\n")
+    kept = [path.read_bytes() for _, _, path in NodeCache(tmp_path / f"curate-volumes-{os.getuid()}", 0).objects()]
+    assert kept
+    assert {sha256_bytes(content) for content in kept} <= set(contents(store).values())
 
 
 def test_workers_of_ray_reach_both_zones_in_the_bucket_by_the_environment_alone(

@@ -19,6 +19,8 @@ from torch.utils.data import Dataset
 from curate.identity import digest_json
 from curate.loading.dataset import Draw
 from curate.loading.order import uniforms
+from curate.loading.reader import Open
+from curate.volumes import open_volume
 from pipelines.train.checkpoint import load_weights
 from pipelines.train.loop import Assignment
 from pipelines.train.settings import TrainSettings
@@ -58,7 +60,7 @@ class RowDataset(Dataset[Rows]):
             task.die()
         features = np.array(row.features)
         if self.augment and draw.epoch is not None:
-            features += 0.05 * uniforms(FEATURES, seed=self.seed, epoch=draw.epoch, index=draw.index)
+            features += 0.05 * uniforms(FEATURES, seed=self.seed, epoch=draw.epoch, index=draw.index, visit=draw.visit)
         return Rows(
             torch.tensor(features[None], dtype=torch.float32),
             torch.tensor([[row.target]], dtype=torch.float32),
@@ -91,7 +93,13 @@ class Tiny:
     def warnings(self, samples: Sequence[Row]) -> tuple[str, ...]:
         return (f"{len(samples)} rows, no images",)
 
-    def dataset(self, root: str, samples: Sequence[Row], *, augment: bool, seed: int) -> RowDataset:
+    def classes(self, samples: Sequence[Row]) -> list[int]:
+        """Whether the target is large: of a quarter or so."""
+        return [int(row.target > 0.8) for row in samples]
+
+    def dataset(
+        self, root: str, samples: Sequence[Row], *, augment: bool, seed: int, open_url: Open = open_volume
+    ) -> RowDataset:
         return RowDataset(self, samples, augment=augment, seed=seed)
 
     def constants(self, samples: Sequence[Row]) -> Constants:

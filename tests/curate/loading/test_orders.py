@@ -111,9 +111,22 @@ def test_shares_that_cannot_be_are_refused(shares: dict[int, float]) -> None:
         Balanced(CLASSES, shares)
 
 
-def test_a_window_without_volumes_is_refused() -> None:
+@pytest.mark.parametrize(("window", "visits"), [(0, 1), (3, 0)])
+def test_a_window_without_volumes_or_visits_is_refused(window: int, visits: int) -> None:
     with pytest.raises(ValueError, match="window"):
-        Windowed(VOLUMES, 0)
+        Windowed(VOLUMES, window, visits)
+
+
+def test_a_window_may_visit_each_sample_several_times_while_its_volume_is_near() -> None:
+    order = Windowed(VOLUMES, 2, visits=3)
+    visited = order.epoch(seed=6, epoch=1).tolist()
+    assert len(order) == len(visited) == 120
+    assert Counter(visited) == dict.fromkeys(range(40), 3)
+    in_windows = [{VOLUMES[index] for index in visited[start : start + 24]} for start in range(0, 120, 24)]
+    assert [len(volumes) for volumes in in_windows] == [2] * 5
+    assert len(set.union(*in_windows)) == 10
+    first = visited[:24]
+    assert first[:8] != first[8:16]  # shuffled among each other, not one round after the other
 
 
 def positions(order: Order, state: State, *, batch_size: int, world: int) -> list[list[tuple[int, int, int]]]:
@@ -130,7 +143,13 @@ def positions(order: Order, state: State, *, batch_size: int, world: int) -> lis
 
 
 @pytest.mark.parametrize(
-    "order", [Shuffled(23), Windowed(VOLUMES, 3), Balanced(CLASSES, {0: 1, 1: 1, 2: 1}, length=50)]
+    "order",
+    [
+        Shuffled(23),
+        Windowed(VOLUMES, 3),
+        Windowed(VOLUMES[:17], 4, visits=3),
+        Balanced(CLASSES, {0: 1, 1: 1, 2: 1}, length=50),
+    ],
 )
 @pytest.mark.parametrize("batch_size", [1, 8, 13])
 def test_global_batches_are_the_same_for_any_ranks_and_any_resume(order: Order, batch_size: int) -> None:

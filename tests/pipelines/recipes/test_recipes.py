@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 from curate.errors import Misconfigured
@@ -18,70 +14,24 @@ from curate.geometry import Grid
 from curate.labels.placement import pixel_to_patient
 from curate.manifests.schemas import CERVICAL_TARGETS, LUMBAR_TARGETS
 from pipelines.predict import find_models, predict_place
-from pipelines.recipes.cervical import Cervical, FractureSettings, cervical_recipe
+from pipelines.recipes.cervical import Cervical
 from pipelines.recipes.folds import official_score
-from pipelines.recipes.levels import LevelSettings
-from pipelines.recipes.lumbar import GradeSettings, Lumbar, lumbar_recipe
-from pipelines.recipes.predict import Prediction, predict
-from pipelines.recipes.vertebrae import VertebraSettings
-from pipelines.train.recipe import Recipe
-from pipelines.train.reports import Step
-from pipelines.train.settings import TrainSettings
-from pipelines.train.task import Score
-from tests.support.quick_training import train_recipe
-from tests.support.training_store import cervical_store, lumbar_store, mirrored_store, slices_of
-
-Tables = dict[str, pa.Table]
-
-NECK = cervical_recipe(
-    "cervical-located",
-    FractureSettings(planes=(8, 16, 16), spacing_mm=(2.0, 2.0, 2.0)),
-    VertebraSettings((24, 12, 12), filters=(8, 8, 16)),
+from pipelines.recipes.lumbar import Lumbar
+from pipelines.recipes.predict import predict
+from tests.support.trained_recipes import (
+    BACK,
+    BACK_25D,
+    NECK,
+    NECK_25D,
+    Trained,
+    cut,
+    in_two_stacks,
+    of_study,
+    trained,
+    trained_on,
+    without,
 )
-BACK = lumbar_recipe(
-    "lumbar-located",
-    GradeSettings(shape=(3, 16, 16), spacing_mm=(4.0, 2.0, 2.0)),
-    LevelSettings((12, 32, 12), filters=(8, 8, 16)),
-)
-
-QUICK = {
-    "cervical": {
-        "locate": TrainSettings(epochs=12, batch_size=2, learning_rate=1e-2, threads=0, seed=3, evaluate_epochs=99),
-        "classify": TrainSettings(epochs=16, batch_size=2, learning_rate=8e-3, threads=0, seed=3, evaluate_epochs=99),
-    },
-    "lumbar": {
-        "locate": TrainSettings(epochs=20, batch_size=2, learning_rate=1e-2, threads=0, seed=3, evaluate_epochs=99),
-        "classify": TrainSettings(epochs=10, batch_size=2, learning_rate=8e-3, threads=0, seed=3, evaluate_epochs=99),
-    },
-}
-
-
-@dataclass
-class Trained:
-    recipe: Recipe
-    store: Path
-    models: Path
-    manifests: Tables
-    checkpoints: dict[str, str]
-    steps: Mapping[str, list[Step]]
-    scores: Mapping[str, Score]
-    constant: Score
-    predicted: dict[str, Prediction] = field(default_factory=dict)
-
-    def predict(self, manifests: Tables | None = None, *, split: str = "test") -> Prediction:
-        if manifests is not None:
-            return predict(self.recipe, str(self.store), manifests, [self.checkpoints], split=split)
-        if split not in self.predicted:
-            self.predicted[split] = self.predict(self.manifests, split=split)
-        return self.predicted[split]
-
-
-def trained(recipe: Recipe, store: Path, manifests: Tables) -> Trained:
-    manifests["slices"] = slices_of(manifests["volumes"])
-    models = store / "training"
-    models.mkdir()
-    found = train_recipe(recipe, store, manifests, QUICK[recipe.name.partition("-")[0]], models)
-    return Trained(recipe, store, models, manifests, *found)
+from tests.support.training_store import cervical_store, lumbar_store, mirrored_store
 
 
 @pytest.fixture(scope="module")
@@ -96,22 +46,33 @@ def back(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return trained(BACK, store, lumbar_store(store, studies=10))
 
 
-@pytest.fixture(params=["neck", "back"])
-def either(request: pytest.FixtureRequest) -> Trained:
+@pytest.fixture(scope="module")
+def flat_neck(neck: Trained) -> Trained:
+    """2.5D: the network reads slices, with neighbours and the predicted mask as channels."""
+    return trained_on(neck, NECK_25D)
+
+
+@pytest.fixture(scope="module")
+def flat_back(back: Trained) -> Trained:
+    return trained_on(back, BACK_25D)
+
+
+@pytest.fixture(params=["neck", "flat_neck"])
+def any_neck(request: pytest.FixtureRequest) -> Trained:
     value: Trained = request.getfixturevalue(request.param)
     return value
 
 
-def of_study(frame: pd.DataFrame, study: str) -> pd.DataFrame:
-    return frame[frame["row_id"].str.startswith(f"{study}_")]
+@pytest.fixture(params=["back", "flat_back"])
+def any_back(request: pytest.FixtureRequest) -> Trained:
+    value: Trained = request.getfixturevalue(request.param)
+    return value
 
 
-def without(manifests: Tables, **dropped: Any) -> Tables:
-    """The manifests without the volumes whose column has the value."""
-    volumes = manifests["volumes"]
-    for name, value in dropped.items():
-        volumes = volumes.filter(pc.field(name).is_null() | (pc.field(name) != value))
-    return {**manifests, "volumes": volumes}
+@pytest.fixture(params=["neck", "back", "flat_neck", "flat_back"])
+def either(request: pytest.FixtureRequest) -> Trained:
+    value: Trained = request.getfixturevalue(request.param)
+    return value
 
 
 def test_the_loss_falls_in_every_stage(either: Trained) -> None:
@@ -217,8 +178,8 @@ def test_an_empty_split_and_no_model_are_refused(either: Trained) -> None:
         predict(either.recipe, str(either.store), either.manifests, [])
 
 
-def test_the_patient_is_at_least_as_suspicious_as_any_vertebra(neck: Trained) -> None:
-    rows = neck.predict().submission
+def test_the_patient_is_at_least_as_suspicious_as_any_vertebra(any_neck: Trained) -> None:
+    rows = any_neck.predict().submission
     values = rows["fractured"].to_numpy().reshape(-1, 8)
     assert (values[:, 0] >= values[:, 1:].max(axis=1) - 1e-12).all()
 
@@ -239,36 +200,18 @@ def test_training_studies_without_a_mask_get_their_crops_from_the_locator(neck: 
     assert held_out.crops[0].centre_mm == pytest.approx(truth["s02", "C1"], abs=8)
 
 
-def test_half_a_neck_in_view_is_answered_with_a_warning(neck: Trained, tmp_path: Path) -> None:
+def test_half_a_neck_in_view_is_answered_with_a_warning(any_neck: Trained, tmp_path: Path) -> None:
     """An odd number of vertebrae: the scan ends in the middle of C4."""
-    manifests = cut(neck, tmp_path, keep=38)
-    found = predict(NECK, str(tmp_path), manifests, [neck.checkpoints])
-    assert len(found.submission) == len(neck.predict().submission)
+    manifests = cut(any_neck, tmp_path, keep=38)
+    found = predict(any_neck.recipe, str(tmp_path), manifests, [any_neck.checkpoints])
+    assert len(found.submission) == len(any_neck.predict().submission)
     assert any("answered from the prior" in warning for warning in found.warnings)
     assert len(found.findings)
 
 
-def cut(neck: Trained, root: Path, *, keep: int) -> Tables:
-    """The store with the uppermost ``keep`` slices of every volume."""
-    from curate.volumes import open_volume, write_volume
-
-    rows = neck.manifests["volumes"].to_pylist()
-    for row in rows:
-        volume = open_volume(neck.store / row["uri"])
-        first = volume.shape[0] - keep
-        affine = volume.grid.affine.copy()
-        affine[:3, 3] = volume.grid.to_patient([first, 0, 0])
-        grid = Grid((keep, *volume.shape[1:]), affine)
-        write_volume(root / row["uri"], np.ascontiguousarray(volume.read()[first:]), grid)
-        row["shape"] = row["source_shape"] = list(grid.shape)
-        row["affine"] = row["source_affine"] = affine.ravel().tolist()
-    volumes = pa.Table.from_pylist(rows, schema=neck.manifests["volumes"].schema)
-    return {**neck.manifests, "volumes": volumes, "slices": slices_of(volumes)}
-
-
 @pytest.mark.parametrize("series_type", ["Axial T2", "Sagittal T1", "Sagittal T2/STIR"])
-def test_a_study_without_a_series_type_is_answered_with_a_warning(back: Trained, series_type: str) -> None:
-    whole, part = back.predict(), back.predict(without(back.manifests, series_type=series_type))
+def test_a_study_without_a_series_type_is_answered_with_a_warning(any_back: Trained, series_type: str) -> None:
+    whole, part = any_back.predict(), any_back.predict(without(any_back.manifests, series_type=series_type))
     assert len(part.submission) == len(whole.submission)
     assert any("no volume to come from" in warning for warning in part.warnings)
     sums = part.submission[["normal_mild", "moderate", "severe"]].sum(axis=1)
@@ -279,33 +222,13 @@ def test_a_study_without_a_series_type_is_answered_with_a_warning(back: Trained,
     assert whole.submission[affected]["severe"].nunique() > 1
 
 
-def test_of_several_axial_stacks_each_level_takes_the_one_that_shows_it(back: Trained, tmp_path: Path) -> None:
-    from curate.volumes import open_volume, write_volume
-
-    rows = []
-    for row in back.manifests["volumes"].to_pylist():
-        volume = open_volume(back.store / row["uri"])
-        if row["series_type"] != "Axial T2":
-            write_volume(tmp_path / row["uri"], volume.read(), volume.grid)
-            rows.append(row)
-            continue
-        half = volume.shape[0] // 2
-        for stack, first in enumerate((0, half)):  # lower and upper half, a stack each
-            affine = volume.grid.affine.copy()
-            affine[:3, 3] = volume.grid.to_patient([first, 0, 0])
-            grid = Grid((half, *volume.shape[1:]), affine)
-            uri = row["uri"].replace("/0.zarr", f"/{stack}.zarr")
-            write_volume(tmp_path / uri, np.ascontiguousarray(volume.read()[first : first + half]), grid)
-            place = {"affine": affine.ravel().tolist(), "shape": list(grid.shape)}
-            place |= {"source_affine": place["affine"], "source_shape": place["shape"]}
-            rows.append({**row, **place, "uri": uri, "stack": stack})
-    volumes = pa.Table.from_pylist(rows, schema=back.manifests["volumes"].schema)
-    manifests = {**back.manifests, "volumes": volumes, "slices": slices_of(volumes)}
-    found = predict(BACK, str(tmp_path), manifests, [back.checkpoints])
+def test_of_several_axial_stacks_each_level_takes_the_one_that_shows_it(any_back: Trained, tmp_path: Path) -> None:
+    manifests = in_two_stacks(any_back, tmp_path)
+    found = predict(any_back.recipe, str(tmp_path), manifests, [any_back.checkpoints])
     axial = found.findings[found.findings["object"].str.contains("subarticular")]
     stacks = {level: set(axial[axial["object"].str.endswith(level)]["stack"]) for level in ("l1_l2", "l5_s1")}
     assert stacks == {"l1_l2": {1}, "l5_s1": {0}}
-    whole = back.predict().submission.set_index("row_id")["severe"]
+    whole = any_back.predict().submission.set_index("row_id")["severe"]
     split = found.submission.set_index("row_id")["severe"]
     outer = [row for row in whole.index if row.endswith(("l1_l2", "l5_s1"))]
     assert split[outer].to_numpy() == pytest.approx(whole[outer].to_numpy(), abs=0.05)

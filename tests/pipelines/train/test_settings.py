@@ -23,6 +23,10 @@ from pipelines.train.settings import StagedSettings, StageResult, TrainSettings
         {"patience": -1},
         {"clip": 0.0},
         {"epoch": 3},
+        {"order": "alphabetical"},
+        {"window": 0},
+        {"visits": 0},
+        {"cache_gigabytes": -1.0},
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, Any]) -> None:
@@ -39,7 +43,9 @@ def test_settings_are_plain_data() -> None:
 def test_how_the_work_is_cut_makes_no_other_run() -> None:
     first = TrainSettings(epochs=3)
     assert TrainSettings(epochs=3, workers=8, accumulate=2, threads=4, strategy="fsdp").identity() == first.identity()
+    assert TrainSettings(epochs=3, cache_gigabytes=5).identity() == first.identity()
     assert TrainSettings(epochs=3, batch_size=8).identity() != first.identity()
+    assert TrainSettings(epochs=3, order="balanced").identity() != first.identity()
     assert TrainSettings(epochs=3, precision="bf16").identity() != first.identity()
 
 
