@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,33 +15,11 @@ __all__ = ["proxy", "server"]
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-HERE = Path(__file__).parent
-LONGEST_FIRST = (
-    "test_lint.py",
-    "pipelines/train/test_run.py",
-    "pipelines/train/test_launch.py",
-    "chaos/test_driver_killed.py",
-    "pipelines/recipes/test_recipes.py",
-    "pipelines/test_object_stores.py",
-    "cluster/executors/test_conformance.py",
-    "pipelines/train/test_train.py",
-    "pipelines/cli/test_demo.py",
-    "pipelines/cli/test_bad_input.py",
-    "pipelines/test_run.py",
-    "pipelines/test_made_for.py",
-    "curate/dicom/test_header_columns.py",
-    "curate/deid/test_adversary.py",
-    "pipelines/test_volumes.py",
-    "cluster/test_session.py",
-    "chaos/test_poison.py",
-    "cluster/test_dask.py",
-)
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is run by one process: the longest begin first, so that none is left alone at the end."""
-    rank = {HERE / name: number for number, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+    """Lint and types begin first: nothing of theirs can be shared out. The rest stays as it is, so that files that
+    start clusters do not all run at once."""
+    items.sort(key=lambda item: item.path.name != "test_lint.py")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -58,7 +58,7 @@ def launch(kind: str, store: Path, marks: Path, temporary: Path) -> subprocess.P
 def wait_for_more(store: Path, driver: subprocess.Popen[bytes]) -> None:
     """Until the ledger has one more receipt, or the driver has ended."""
     before = len(list((store / "ledger").rglob("*.json")))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while len(list((store / "ledger").rglob("*.json"))) <= before and driver.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -66,7 +66,7 @@ def wait_for_more(store: Path, driver: subprocess.Popen[bytes]) -> None:
 
 def wait_for_workers(session: int) -> None:
     """Until the processes of a session have ended: workers whose driver is gone end with the unit they are at."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while any(session_of(path) == session for path in Path("/proc").glob("[0-9]*")):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -127,13 +127,15 @@ def test_a_loader_process_killed_costs_no_batch(root: Path, samples: list[StudyS
     assert done + read_all(root, samples, state, world=2, threads=2) == wanted
 
 
-def run_rank(root: Path, samples: list[StudySample], state: State, rank: int, world: int, log: Path) -> None:
-    """A rank that notes every step once it is done with it."""
+def run_rank(
+    root: Path, samples: list[StudySample], state: State, rank: int, world: int, log: Path, pause: float
+) -> None:
+    """A rank that notes every step once it is done with it, and then waits so many seconds."""
     with log.open("w") as file, Loader(make(root, samples), part(state, rank, world)) as batches:
         for batch in batches:
-            time.sleep(0.2)
             file.write(json.dumps(list(checksums(batch).items())) + "\n")
             file.flush()
+            time.sleep(pause)
 
 
 def test_a_rank_killed_costs_no_batch_and_repeats_none(
@@ -143,10 +145,10 @@ def test_a_rank_killed_costs_no_batch_and_repeats_none(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "curate.loading.dataset"])
 
-    def start(state: State, world: int) -> tuple[list[Path], list[ForkServerProcess]]:
+    def start(state: State, world: int, pause: float) -> tuple[list[Path], list[ForkServerProcess]]:
         logs = [tmp_path / f"{world}.{rank}" for rank in range(world)]
         ranks = [
-            context.Process(target=run_rank, args=(root, samples, state, rank, world, logs[rank]), daemon=True)
+            context.Process(target=run_rank, args=(root, samples, state, rank, world, logs[rank], pause), daemon=True)
             for rank in range(world)
         ]
         for process in ranks:
@@ -157,7 +159,7 @@ def test_a_rank_killed_costs_no_batch_and_repeats_none(
         whole = log.read_text().rpartition("\n")[0].splitlines() if log.exists() else []
         return [dict(json.loads(line)) for line in whole]
 
-    logs, (other, victim) = start(START, 2)
+    logs, (other, victim) = start(START, 2, 20.0)  # neither is done when the other has begun
     deadline = time.monotonic() + 120
     while not all(steps(log) for log in logs) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -170,7 +172,7 @@ def test_a_rank_killed_costs_no_batch_and_repeats_none(
     assert 1 <= done < len(wanted)
     before = merged([steps(log)[:done] for log in logs])
 
-    logs, ranks = start(part(START, 0, 2).states[done - 1], 4)
+    logs, ranks = start(part(START, 0, 2).states[done - 1], 4, 0.0)
     for process in ranks:
         process.join(120)
         assert process.exitcode == 0

@@ -14,6 +14,8 @@ from pipelines.workspace import open_workspace
 
 Command = Callable[..., tuple[int, str]]
 
+pytestmark = pytest.mark.timeout(1500)  # the first test makes all of the demo
+
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:

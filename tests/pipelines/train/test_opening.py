@@ -121,8 +121,7 @@ def test_two_ranks_that_train_from_a_bucket_fetch_each_object_once(
 
 
 def run_ranks(stages: Sequence[Assignment]) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = multiprocessing.get_context("spawn")  # a fork server has the environment of its start, with no bucket
     ranks = [context.Process(target=read_shares, args=(stages, rank), daemon=True) for rank in range(2)]
     for process in ranks:
         process.start()
