@@ -97,8 +97,7 @@ def settle_without_work(job: Job, items: Iterable[Item], reason: Reason, detail:
 
 def report(receipt: Receipt, unit: Unit, *, seconds: float) -> UnitReport:
     """Count a receipt."""
-    statuses = Counter([outcome.status for outcome in receipt.outcomes])
-    failed = [outcome for outcome in receipt.outcomes if outcome.reason]
+    statuses = Counter(outcome.status for outcome in receipt.outcomes)
     return UnitReport(
         stage=receipt.stage,
         unit_id=receipt.unit_id,
@@ -109,8 +108,8 @@ def report(receipt: Receipt, unit: Unit, *, seconds: float) -> UnitReport:
         bytes_out=sum(outcome.size for outcome in receipt.outcomes),
         seconds=seconds,
         peak_memory_bytes=receipt.peak_memory_bytes,
-        reasons=dict(Counter(outcome.reason.value for outcome in failed if outcome.reason)) if failed else {},
-        details=dict(Counter(outcome.detail for outcome in failed if outcome.reason in _REPEATING)) if failed else {},
+        reasons=dict(Counter(outcome.reason.value for outcome in receipt.outcomes if outcome.reason)),
+        details=dict(Counter(outcome.detail for outcome in receipt.outcomes if outcome.reason in _REPEATING)),
     )
 
 

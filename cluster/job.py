@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cluster.outcomes import Output
 from cluster.units import Item
@@ -66,8 +66,13 @@ class Job:
         )
 
 
-_opened: dict[str, Work] = {}
-_latest: list[tuple[Job, Work]] = []  # at most one: the job object asked for last is recognised without a digest
+class _Opened(NamedTuple):
+    job: Job  # recognised without a digest when it is asked for again
+    identity: str
+    work: Work
+
+
+_opened: list[_Opened] = []  # at most one
 
 
 def open_work(job: Job) -> Work:
@@ -76,20 +81,17 @@ def open_work(job: Job) -> Work:
     Raises ``Misconfigured`` and other errors of this project as they are, and ``StageBroken`` for any other: it names
     the type of the error and where it came from, never its text.
     """
-    if _latest and _latest[0][0] is job:
-        return _latest[0][1]
-    identity = job.identity
-    if identity not in _opened:
-        try:
-            work = job.open(job.config)
-        except CurateError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a message may carry header text: only its kind goes on
-            raise StageBroken(f"stage {job.stage} cannot be opened: {describe(error, job)}") from None
-        _opened.clear()
-        _opened[identity] = work
-    _latest[:] = [(job, _opened[identity])]
-    return _opened[identity]
+    for opened in _opened:
+        if opened.job is job or opened.identity == job.identity:
+            return opened.work
+    try:
+        work = job.open(job.config)
+    except CurateError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a message may carry header text: only its kind goes on
+        raise StageBroken(f"stage {job.stage} cannot be opened: {describe(error, job)}") from None
+    _opened[:] = [_Opened(job, job.identity, work)]
+    return work
 
 
 def describe(error: BaseException, job: Job) -> str:
@@ -108,4 +110,3 @@ def describe(error: BaseException, job: Job) -> str:
 def forget_opened() -> None:
     """Drop the opened stage, and with it what it holds open (archives, tables)."""
     _opened.clear()
-    _latest.clear()

@@ -32,12 +32,12 @@ class LocalStore:
 
     def path(self, key: str) -> Path:
         """Where an object lies. Raises ``ValueError`` for a key that would leave the store."""
-        return self.root.joinpath(*key_parts(key))
+        return Path(self._name(key))
 
     def put_new(self, key: str, content: bytes | memoryview, *, durable: bool = True) -> bool:
-        destination = f"{self.root}/{'/'.join(key_parts(key))}"
+        destination = self._name(key)
         try:
-            if len(content) > _SMALL and os.path.exists(destination):
+            if memoryview(content).nbytes > _SMALL and os.path.exists(destination):
                 return False  # before it is written
             try:
                 return _publish(destination, content, self._mode & 0o666, durable=durable)
@@ -118,6 +118,10 @@ class LocalStore:
         except OSError as error:
             raise unavailable("read", error) from None
         return descriptor
+
+    def _name(self, key: str) -> str:
+        """As ``path``, without the library's object, which costs more than all else of a small object."""
+        return "/".join((str(self.root), *key_parts(key)))
 
     def _make_folder(self, folder: Path) -> None:
         """Like ``mkdir -p``, but every folder from the root of the store down gets the store's mode."""

@@ -12,9 +12,15 @@ from curate.identity import Json
 
 # What changes nothing about the trained model but rounding: a run goes on when these change, others start anew.
 _HOW = {
-    "workers", "accumulate", "strategy", "threads", "cache_gigabytes", "checkpoint_steps", "report_steps",
+    "workers",
+    "accumulate",
+    "strategy",
+    "threads",
+    "cache_gigabytes",
+    "checkpoint_steps",
+    "report_steps",
     "max_failures",
-}  # fmt: skip
+}
 
 
 class TrainSettings(BaseModel):
