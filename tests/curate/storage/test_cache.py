@@ -8,7 +8,6 @@ import pickle
 import secrets
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from curate.geometry import Grid
 from curate.storage import CachedStore, LocalStore, NodeCache
 from curate.volumes import open_volume, write_volume
 from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.object_stores import BUCKET, moto_server, point_at
+from tests.support.object_stores import BUCKET, point_at
 
 FORK = multiprocessing.get_context("fork")
 KIB = 1024
@@ -176,12 +175,6 @@ def test_a_killed_downloader_leaves_the_way_free(far: FarStore, cache: NodeCache
     (cache.folder / "0123.part").write_bytes(b"half of an object")  # as if it had been killed while writing
     assert CachedStore(far, cache).get("a") == bytes(10 * KIB)
     assert list(cache.folder.glob("*.part")) == []
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 def test_a_volume_of_a_bucket_is_fetched_once_and_cropped_from_the_node(

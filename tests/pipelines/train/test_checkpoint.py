@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import nn
 from curate.errors import Misconfigured
 from curate.loading import State
 from pipelines.train.checkpoint import Checkpoints, Progress, Record, gather, load_weights, read_record
-from tests.support.object_stores import BUCKET, moto_server, point_at
+from tests.support.object_stores import BUCKET, point_at
 
 STATE = State(7, "digest", epoch=2, consumed=3)
 PROGRESS = Progress(STATE, step=11, best_step=8, best_score=0.25, stale=1)
@@ -42,12 +41,6 @@ def fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     return model, torch.optim.AdamW(model.parameters(), lr=0.1)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 @pytest.fixture(params=["folder", "bucket"])

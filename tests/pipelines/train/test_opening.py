@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pipelines.train.opening import DEFAULT_GIGABYTES, node_cache, opener
 from pipelines.train.run import assign
 from pipelines.train.settings import TrainSettings
 from tests.support.fault_proxy import FaultProxy
-from tests.support.object_stores import BUCKET, moto_server, point_at
+from tests.support.object_stores import BUCKET
 from tests.support.training_store import cervical_store
 
 FAR = "s3://bucket/necks"
@@ -73,12 +73,6 @@ def test_a_folder_that_others_may_open_is_refused(temporary: Path) -> None:
         node_cache(1)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
 def read_shares(stages: Sequence[Assignment], rank: int) -> None:
     """What a rank does with its part of every batch, but for the model."""
     for assignment in stages:
@@ -97,24 +91,20 @@ def keep_in_bucket(folder: Path) -> str:
     return url
 
 
-def test_two_ranks_that_train_from_a_bucket_fetch_each_object_once(
-    server: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_ranks_that_train_from_a_bucket_fetch_each_object_once(proxy: FaultProxy, temporary: Path) -> None:
     """Both stages' reads over HTTP, one process a rank; without the cache the same reads ask again and again."""
     manifests = cervical_store(temporary / "store", studies=5)
     settings = TrainSettings(epochs=3, batch_size=2, workers=2, threads=2, cache_gigabytes=0.1)
-    with FaultProxy(server, share=0.0) as proxy:
-        point_at(proxy.url, monkeypatch)
-        url = keep_in_bucket(temporary / "store")
-        requests = []
-        for gigabytes in (0.1, 0.0):
-            own = settings.model_copy(update={"cache_gigabytes": gigabytes})
-            tasks = Cervical(), VertebraLocator(VertebraSettings((24, 12, 12)))
-            stages = [assign(task, url, manifests, own, str(temporary), task.name) for task in tasks]
-            proxy.requests.clear()
-            run_ranks(stages)
-            assert set(proxy.requests) == {"GET"}
-            requests.append(proxy.requests["GET"])
+    url = keep_in_bucket(temporary / "store")
+    requests = []
+    for gigabytes in (0.1, 0.0):
+        own = settings.model_copy(update={"cache_gigabytes": gigabytes})
+        tasks = Cervical(), VertebraLocator(VertebraSettings((24, 12, 12)))
+        stages = [assign(task, url, manifests, own, str(temporary), task.name) for task in tasks]
+        proxy.requests.clear()
+        run_ranks(stages)
+        assert set(proxy.requests) == {"GET"}
+        requests.append(proxy.requests["GET"])
     cached, direct = requests
     assert cached == len(node_cache(1).objects())
     assert direct > 3 * cached
