@@ -27,11 +27,11 @@ from curate.errors import Rejected
 from curate.identity import digest_json
 from curate.manifests import read_table, sort_rows
 from curate.manifests.schemas import FILES, INSTANCES, SERIES
-from curate.manifests.tables import SORT_KEYS
+from curate.manifests.tables import ROWS_PER_GROUP, SORT_KEYS
 from curate.reasons import Reason
 from curate.storage import Store
 from pipelines.catalogue import HEADERS, SOURCES, Listing, headers_key, listing_key, part_keys
-from pipelines.partitions import ROWS_PER_GROUP, Index, PartitionWriter, find_index, partition_count
+from pipelines.partitions import Index, PartitionWriter, find_index, partition_count
 from pipelines.shuffle import Shuffle
 from pipelines.workspace import Workspace
 

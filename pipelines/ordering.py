@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from curate.manifests import sort_rows
 
-HELD_BYTES = 4 * 2**20  # of rows in memory before they are written to the folder
+HELD_BYTES = 2 * 2**20  # of rows in memory before they are written to the folder
 STRETCH = 4  # as many times these bytes come out at a time
-_SAMPLES = 64  # keys of a run that bounds are chosen from
+_SAMPLES = 64, 65_536  # keys that bounds are chosen from: of a run, and of all
 _BATCH = 4096  # rows
 
 _Key = tuple[tuple[bool, str], ...]
@@ -62,7 +62,7 @@ class Ordering:
             return
         ends = [0] * len(runs)
         for bound in [*self._bounds(runs), None]:
-            starts, ends = ends, [self._place(run, bound) for run in runs]
+            starts, ends = ends, [self._place(run, bound, end) for run, end in zip(runs, ends, strict=True)]
             stretch = [run.slice(start, end - start) for run, start, end in zip(runs, starts, ends, strict=True)]
             if any(part.num_rows for part in stretch):
                 yield sort_rows(pa.concat_tables(stretch), self._keys)
@@ -86,16 +86,22 @@ class Ordering:
 
     def _bounds(self, runs: Sequence[pa.Table]) -> list[_Key]:
         """Keys between which about ``held_bytes`` of rows lie."""
+        of_run = max(min(_SAMPLES[0], _SAMPLES[1] // len(runs)), 1)
         keys = sorted(
-            self._key(run, row) for run in runs for row in range(0, run.num_rows, max(run.num_rows // _SAMPLES, 1))
+            self._key(run, row) for run in runs for row in range(0, run.num_rows, max(run.num_rows // of_run, 1))
         )
         stretches = min((self._spilled_bytes + self._bytes) // (STRETCH * self._held_bytes) + 1, len(keys))
         return [keys[len(keys) * number // stretches] for number in range(1, stretches)]
 
-    def _place(self, run: pa.Table, bound: _Key | None) -> int:
+    def _place(self, run: pa.Table, bound: _Key | None, start: int) -> int:
+        """The first row at or after ``start`` that does not come before the bound: looked for in its neighbourhood."""
         if bound is None:
             return int(run.num_rows)
-        return bisect_left(range(run.num_rows), bound, key=lambda row: self._key(run, row))
+        reach = 1
+        while start + reach < run.num_rows and self._key(run, start + reach) < bound:
+            start, reach = start + reach, 2 * reach
+        end = min(start + reach, run.num_rows)
+        return bisect_left(range(end), bound, start, key=lambda row: self._key(run, row))
 
     def _key(self, run: pa.Table, row: int) -> _Key:
         values = [run[name][row].as_py() for name in self._names]

@@ -25,7 +25,6 @@ from curate.identity import Json, canonical_json, digest_json
 from curate.manifests import read_table, tables_bytes
 from curate.storage import Store, sha256_bytes
 
-ROWS_PER_GROUP = 16_384  # of a partition: what is read to find one series
 _FORMAT = 1
 _LEVEL = 1  # of zstd: keys and digests hardly compress, a higher one only takes longer
 
@@ -135,7 +134,7 @@ class PartitionWriter:
 
     def write(self, pieces: Iterable[pa.Table]) -> None:
         """Write the next partition: each piece is sorted already and becomes row groups of its own."""
-        content = tables_bytes(pieces, rows_per_group=ROWS_PER_GROUP, level=_LEVEL, distinct=self._distinct)
+        content = tables_bytes(pieces, level=_LEVEL, distinct=self._distinct)
         self._wait()
         key = part_key(self._table, len(self._digests), self._partitions)
         self._under_way = self._pool.submit(self._store.put, key, content)

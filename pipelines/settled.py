@@ -31,7 +31,7 @@ from pipelines.shuffle import Shuffle
 Slice = Callable[[int, int], list[ItemOutcome | None]]  # of the keys: from which on, how many
 Records = Callable[[int, pa.ChunkedArray], Slice]  # of a partition and the series keys in it
 
-HELD_BYTES = 16 * 2**20  # of outcomes in memory
+HELD_BYTES = 8 * 2**20  # of outcomes in memory
 _OUTCOMES = pa.schema(
     [("fingerprint", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("bytes", pa.int64())]
 )

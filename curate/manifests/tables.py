@@ -6,9 +6,12 @@ no clock or writer's metadata goes in, so the same rows in any order, from any n
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import PurePosixPath
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +21,8 @@ from curate.manifests import schemas
 from curate.storage import Store, sha256_bytes
 from curate.storage.store import unavailable
 
-ROWS_PER_GROUP = 65_536
+ROWS_PER_GROUP = 16_384  # in memory while a large table is written, and read to find one series
+ZSTD_LEVEL = 3
 
 SORT_KEYS = {  # by the name of the table, which is the last part of its key without ".parquet"
     "files": ("site", "file_key"),
@@ -63,9 +67,7 @@ def table_bytes(table: pa.Table) -> bytes:
     return tables_bytes([table])
 
 
-def tables_bytes(
-    pieces: Iterable[pa.Table], *, rows_per_group: int = ROWS_PER_GROUP, level: int = 3, distinct: Collection[str] = ()
-) -> bytes:
+def tables_bytes(pieces: Iterable[pa.Table], *, level: int = ZSTD_LEVEL, distinct: Collection[str] = ()) -> bytes:
     """Parquet bytes of one or more tables of one schema, one after another; each begins a row group of its own.
 
     Pieces are asked for one by one, so that a large table need not be in memory whole. ``level``: of zstd.
@@ -73,18 +75,7 @@ def tables_bytes(
     ``ValueError`` if there is no piece.
     """
     sink = pa.BufferOutputStream()
-    writer: pq.ParquetWriter | None = None
-    for piece in pieces:
-        # One chunk a column and no pandas metadata: chunk borders and metadata of the maker would change the bytes.
-        whole = piece.replace_schema_metadata(None).combine_chunks()
-        if writer is None:
-            options = {"version": "2.6", "compression": "zstd", "compression_level": level}
-            repeating = [name for name in whole.schema.names if name not in distinct] if distinct else True
-            writer = pq.ParquetWriter(sink, whole.schema, use_dictionary=repeating, **options)
-        writer.write_table(whole, row_group_size=rows_per_group)
-    if writer is None:
-        raise ValueError("a table of no piece has no schema")
-    writer.close()
+    _write_parquet(sink, pieces, level, distinct)
     return bytes(sink.getvalue())
 
 
@@ -108,7 +99,8 @@ def write_table(store: Store, key: str, table: pa.Table, *, sort_by: Sequence[st
 def write_pieces(store: Store, key: str, pieces: Iterable[pa.Table]) -> WrittenTable:
     """``write_table`` for rows that come in order and in pieces, each in memory only until it is compressed.
 
-    The same rows give the same bytes. Raises as ``write_table`` does, and ``ValueError`` if there is no piece.
+    The same rows give the same bytes; they wait in a temporary file for the store. Raises as ``write_table`` does, and
+    ``ValueError`` if there is no piece.
     """
     name = PurePosixPath(key).stem
     rows = 0
@@ -119,9 +111,12 @@ def write_pieces(store: Store, key: str, pieces: Iterable[pa.Table]) -> WrittenT
             rows += piece.num_rows
             yield _conform(piece, name)
 
-    content = tables_bytes(counted())
-    store.put(key, content)
-    return WrittenTable(key, sha256_bytes(content), len(content), rows)
+    with tempfile.TemporaryFile() as file:
+        _write_parquet(file, counted())
+        file.flush()
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped, memoryview(mapped) as content:
+            store.put(key, content)
+            return WrittenTable(key, sha256_bytes(content), len(content), rows)
 
 
 def read_table(
@@ -186,3 +181,20 @@ def _conform(table: pa.Table, name: str) -> pa.Table:
         return table.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"{name}: a column has another type than the schema ({type(error).__name__})") from None
+
+
+def _write_parquet(
+    sink: pa.NativeFile | IO[bytes], pieces: Iterable[pa.Table], level: int = ZSTD_LEVEL, distinct: Collection[str] = ()
+) -> None:
+    writer: pq.ParquetWriter | None = None
+    for piece in pieces:
+        # One chunk a column and no pandas metadata: chunk borders and metadata of the maker would change the bytes.
+        whole = piece.replace_schema_metadata(None).combine_chunks()
+        if writer is None:
+            options = {"version": "2.6", "compression": "zstd", "compression_level": level}
+            repeating = [name for name in whole.schema.names if name not in distinct] if distinct else True
+            writer = pq.ParquetWriter(sink, whole.schema, use_dictionary=repeating, **options)
+        writer.write_table(whole, row_group_size=ROWS_PER_GROUP)
+    if writer is None:
+        raise ValueError("a table of no piece has no schema")
+    writer.close()

@@ -67,7 +67,6 @@ def test_a_table_that_is_sorted_by_no_string_is_refused(tmp_path: Path) -> None:
 
 def test_pieces_give_the_bytes_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "ROWS_PER_GROUP", 300)
-    monkeypatch.setattr(tables.tables_bytes, "__kwdefaults__", {"rows_per_group": 300, "level": 3, "distinct": ()})
     store = LocalStore(tmp_path / "store")
     for count in (0, 299, 300, 301, 1500, 2000):
         table = rows(count)

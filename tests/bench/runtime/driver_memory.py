@@ -7,6 +7,7 @@ joined. Printed is the largest anonymous resident memory (RssAnon: what files ma
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.executors import open_executor
+from pipelines.cli import environment
 from pipelines.run import carry_out
 from pipelines.watch import Watch
 from tests.support.tiny_series import plan_tiny
@@ -69,7 +71,8 @@ def main() -> None:
     for units in (chosen.units, 10 * chosen.units):
         with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
             words = [str(units), "--executor", chosen.executor, "--folder", folder, "--once"]
-            subprocess.run([sys.executable, "-m", __spec__.name, *words], check=True)
+            command = [sys.executable, "-m", __spec__.name, *words]
+            subprocess.run(command, check=True, env=os.environ | environment())  # as the command line has it
 
 
 if __name__ == "__main__":
