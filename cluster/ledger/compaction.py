@@ -15,7 +15,7 @@ from cluster.ledger.merging import merge
 from cluster.ledger.receipts import READ_TOGETHER, READERS, Ledger
 
 LEAST_LOOSE = 64  # fewer receipts are quick to read, and people can read them
-SEGMENT_BYTES = 32 * 2**20  # of receipts in a segment: what compaction holds in memory, some times over
+SEGMENT_BYTES = 8 * 2**20  # of receipts in a segment: what compaction and readers hold in memory, some times over
 
 
 def compact(ledger: Ledger, *, least: int = LEAST_LOOSE, segment_bytes: int = SEGMENT_BYTES) -> int:

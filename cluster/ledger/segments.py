@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ from curate.storage import Store, sha256_bytes
 from curate.storage.store import unavailable
 
 ROWS_PER_GROUP = 2048  # an outcome of a large series is some 50 kB: what is looked up one by one is read in small parts
+_AS_OBJECTS = 256  # receipts, or rows, as Python objects at a time
 
 SEGMENT = pa.schema(
     [
@@ -48,6 +49,12 @@ _OF_OUTCOME = ("key", "fingerprint", "status", "reason", "detail", "outputs")
 
 def receipts_table(receipts: Iterable[tuple[str, Receipt]]) -> pa.Table:
     """SEGMENT rows of receipts with their names, in the order in which they come."""
+    left = iter(receipts)
+    parts = iter(lambda: list(islice(left, _AS_OBJECTS)), [])
+    return pa.concat_tables([SEGMENT.empty_table(), *map(_rows, parts)])
+
+
+def _rows(receipts: Iterable[tuple[str, Receipt]]) -> pa.Table:
     columns: dict[str, list[Any]] = {name: [] for name in SEGMENT.names}
     for name, receipt in receipts:
         fields = receipt.to_fields()
@@ -65,7 +72,8 @@ def receipts_table(receipts: Iterable[tuple[str, Receipt]]) -> pa.Table:
 
 def receipts_in(table: pa.Table) -> Iterator[tuple[str, Receipt]]:
     """The receipts whose rows these are, with their names. All columns and all rows of a receipt are needed."""
-    for name, rows in groupby(table.to_pylist(), key=itemgetter("receipt")):
+    every = (row for batch in table.to_batches(_AS_OBJECTS) for row in batch.to_pylist())
+    for name, rows in groupby(every, key=itemgetter("receipt")):
         members = list(rows)
         fields = json.loads(members[0]["header"])
         fields |= {field: members[0][column] for field, column in OF_RECEIPT.items()}
