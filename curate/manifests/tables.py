@@ -105,14 +105,13 @@ def write_pieces(store: Store, key: str, pieces: Iterable[pa.Table]) -> WrittenT
     name = PurePosixPath(key).stem
     rows = 0
 
-    def counted() -> Iterator[pa.Table]:
+    def counted(piece: pa.Table) -> pa.Table:
         nonlocal rows
-        for piece in _in_groups(pieces):
-            rows += piece.num_rows
-            yield _conform(piece, name)
+        rows += piece.num_rows
+        return _conform(piece, name)
 
     with tempfile.TemporaryFile() as file:
-        _write_parquet(file, counted())
+        _write_parquet(file, map(counted, _in_groups(pieces)))
         file.flush()
         with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped, memoryview(mapped) as content:
             store.put(key, content)
@@ -165,6 +164,7 @@ def _in_groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
             whole = pa.concat_tables(held)
             yield whole.slice(0, ROWS_PER_GROUP)
             held, count = [whole.slice(ROWS_PER_GROUP)], count - ROWS_PER_GROUP
+            del whole  # what is written is not held while the next piece is made
     if held:
         yield pa.concat_tables(held)
 
@@ -195,6 +195,7 @@ def _write_parquet(
             repeating = [name for name in whole.schema.names if name not in distinct] if distinct else True
             writer = pq.ParquetWriter(sink, whole.schema, use_dictionary=repeating, **options)
         writer.write_table(whole, row_group_size=ROWS_PER_GROUP)
+        del piece, whole
     if writer is None:
         raise ValueError("a table of no piece has no schema")
     writer.close()
