@@ -95,9 +95,11 @@ class Plan:
         for number in range(self.index.partitions):
             yield from units_of(self.job.stage, read_part(self.store, PLAN_TABLE, number, self.index.partitions))
 
-    def read_left(self) -> Iterator[Unit]:
-        """The units of what is to be tried: what no receipt settles now."""
-        return units_left(self.store, self.job.stage, self.index.partitions, self.selection)
+    def read_left(self, *, largest_first: bool = False) -> Iterator[Unit]:
+        """The units of what is to be tried: what no receipt settles now. ``largest_first`` as in ``units_left``."""
+        return units_left(
+            self.store, self.job.stage, self.index.partitions, self.selection, largest_first=largest_first
+        )
 
 
 def make_plan(

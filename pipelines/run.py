@@ -68,9 +68,8 @@ def execute(plan: Plan, workspace: Workspace, executor: Executor, watch: Watch) 
     for items in plan.read_too_large():
         settle_without_work(plan.job, items, Reason.TOO_LARGE, detail, workspace.store.url)
     compacting = Compacting(executor, workspace.store)
-    watch.stream(
-        compacting, plan.job, plan.read_left(), count=plan.left.units, items=plan.left.series, cost=plan.left.bytes
-    )
+    units = plan.read_left(largest_first=True)
+    watch.stream(compacting, plan.job, units, count=plan.left.units, items=plan.left.series, cost=plan.left.bytes)
     compact(Ledger(workspace.store, plan.job.stage))
 
 

@@ -128,11 +128,24 @@ def count_left(store: Store, stage: str, plan: Index, selection: Selection = EVE
         return sum(map(count_rows, _rows_left(store, plan.partitions, settled, selection)), Amount())
 
 
-def units_left(store: Store, stage: str, partitions: int, selection: Selection = EVERYTHING) -> Iterator[Unit]:
-    """Plan minus ledger, as it is when the first unit is asked for; the units of one partition at a time."""
+def units_left(
+    store: Store, stage: str, partitions: int, selection: Selection = EVERYTHING, *, largest_first: bool = False
+) -> Iterator[Unit]:
+    """Plan minus ledger, as it is when the first unit is asked for; the units of one partition at a time.
+
+    ``largest_first``: within a partition, so that at the end no worker waits long for the last unit of another.
+    """
     with read_settled(Ledger(store, stage), partitions) as settled:
         for rows in _rows_left(store, partitions, settled, selection):
-            yield from units_of(stage, rows)
+            yield from units_of(stage, _largest_first(rows) if largest_first else rows)
+
+
+def _largest_first(rows: pa.Table) -> pa.Table:
+    """PLAN rows of units, those of the unit with most bytes first; those of one unit stay together and in order."""
+    sizes = rows.group_by("unit", use_threads=False).aggregate([("size_bytes", "sum")])
+    of_rows = sizes["size_bytes_sum"].take(pc.index_in(rows["unit"], value_set=sizes["unit"]))
+    by = pa.table({"bytes": of_rows, "unit": rows["unit"]})
+    return rows.take(pc.sort_indices(by, [("bytes", "descending"), ("unit", "ascending")]))  # stable
 
 
 def account_of(store: Store, stage: str, partitions: int, selection: Selection = EVERYTHING) -> Account:

@@ -74,7 +74,7 @@ def work_share(spec: Spec, workspace: Workspace, executor: Executor, watch: Watc
     job, partitions = read_plan(spec, workspace)
 
     def mine() -> Iterator[Unit]:
-        return filter(share.has, units_left(workspace.store, job.stage, partitions))
+        return filter(share.has, units_left(workspace.store, job.stage, partitions, largest_first=True))
 
     units = too_large = items = cost = 0
     for unit in mine():

@@ -76,6 +76,17 @@ def test_what_is_left_is_plan_minus_ledger(planned: tuple[Store, Index]) -> None
     assert left.bytes == sum(unit.cost for unit in expected)
 
 
+def test_the_largest_units_may_come_first(planned: tuple[Store, Index]) -> None:
+    store, index = planned
+    publish(store, units(store)[0].items[:1])
+    plain = list(units_left(store, "volumes", index.partitions))
+    found = list(units_left(store, "volumes", index.partitions, largest_first=True))
+    assert sorted(found) == sorted(plain)  # items of a unit stay in order
+    if index.partitions == 1:
+        assert [unit.cost for unit in found] == sorted((unit.cost for unit in plain), reverse=True)
+    assert found != plain
+
+
 def test_a_finished_plan_leaves_nothing(planned: tuple[Store, Index]) -> None:
     store, index = planned
     for unit in units(store):

@@ -35,7 +35,7 @@ def run_once(archive: Path, kind: str, workers: int) -> float:
         workspace = open_workspace(spec)
         with open_executor("inline", workspace.store.url) as executor:
             plan = make_plan(spec, workspace, executor, Watch(Console(quiet=True)))
-        units = list(plan.read_left())
+        units = list(plan.read_left(largest_first=True))  # as in a run
         with open_executor(kind, workspace.store.url, workers=workers) as executor:
             executor.prepare(warm_kernels)
             list(executor.run(plan.job, units[:FIRST]))  # every worker has opened the stage
