@@ -56,10 +56,23 @@ def sweep(top: Path, prefix: str) -> int:
 
 
 def _remove(folder: Path) -> None:
+    """The lock goes last: what cannot be removed while somebody still writes is left to the next process."""
     deadline = time.monotonic() + REMOVING_SECONDS
     while folder.exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for path in folder.iterdir():
+                if path.name != _LOCK:
+                    _remove_whole(path)
+            if [path.name for path in folder.iterdir()] in ([_LOCK], []):
+                shutil.rmtree(folder)
+                return
         if time.monotonic() > deadline:
             return
-        if folder.exists():
-            time.sleep(0.05)
+        time.sleep(0.05)
+
+
+def _remove_whole(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -53,13 +54,18 @@ def lose(cluster: Any, node: Any) -> bool:
     files = {path: int(path.stem) for path in default_folder().glob("*.log")}
     workers = {path: pid for path, pid in files.items() if _parent_of(pid) == raylet.process.pid}
     for pid in workers.values():
-        os.kill(pid, signal.SIGSTOP)
+        _signal(pid, signal.SIGSTOP)
     is_busy = any(path.stat().st_size for path in workers)  # a worker's file says which unit it has in hand
     if is_busy:
         cluster.remove_node(node, allow_graceful=False)
     for pid in workers.values():
-        os.kill(pid, signal.SIGKILL if is_busy else signal.SIGCONT)
+        _signal(pid, signal.SIGKILL if is_busy else signal.SIGCONT)
     return is_busy
+
+
+def _signal(pid: int, which: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # gone with its raylet
+        os.kill(pid, which)
 
 
 def _parent_of(pid: int) -> int | None:

@@ -65,6 +65,17 @@ def test_the_folder_of_a_killed_process_is_removed_by_the_next(top: Path) -> Non
         assert folder.exists()
 
 
+def test_what_others_still_write_into_is_removed_by_the_next(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("cluster.scratch.REMOVING_SECONDS", 0.1)
+        patch.setattr("cluster.scratch._remove_whole", lambda path: None)  # as if it were there anew each time
+        with scratch_folder(PREFIX) as folder:
+            (folder / "log").write_text("x")
+    assert (folder / "log").exists()
+    assert sweep(top, PREFIX) == 1
+    assert list(top.iterdir()) == []
+
+
 def test_the_folder_of_a_living_process_is_left_alone(top: Path) -> None:
     process, held = hold(top)
     try:
