@@ -16,7 +16,7 @@ from curate.manifests import sort_rows
 
 HELD_BYTES = 2 * 2**20  # of rows in memory before they are written to the folder
 STRETCH = 4  # as many times these bytes come out at a time
-_SAMPLES = 64, 65_536  # keys that bounds are chosen from: of a run, and of all
+_SAMPLES_OF_RUN, _SAMPLES = 64, 65_536  # keys that bounds are chosen from, at most
 _BATCH = 4096  # rows
 
 _Key = tuple[tuple[bool, str], ...]
@@ -86,7 +86,7 @@ class Ordering:
 
     def _bounds(self, runs: Sequence[pa.Table]) -> list[_Key]:
         """Keys between which about ``held_bytes`` of rows lie."""
-        of_run = max(min(_SAMPLES[0], _SAMPLES[1] // len(runs)), 1)
+        of_run = max(min(_SAMPLES_OF_RUN, _SAMPLES // len(runs)), 1)
         keys = sorted(
             self._key(run, row) for run in runs for row in range(0, run.num_rows, max(run.num_rows // of_run, 1))
         )

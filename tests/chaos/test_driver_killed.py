@@ -82,10 +82,11 @@ def session_of(process: Path) -> int | None:
 
 
 def swept(temporary: Path) -> list[Path]:
-    """Scratch folders that no next process removes: those of Ray's processes that have yet to end take a while."""
+    """Scratch folders of killed drivers that no next one removes: while their Ray's processes end, it has to wait."""
     deadline = time.monotonic() + 60
     while (left := list(temporary.glob("curate-*"))) and time.monotonic() < deadline:
         sweep(temporary, "curate-")
+        time.sleep(0.1)
     return left
 
 
@@ -114,6 +115,7 @@ def test_a_driver_killed_at_random_moments_ends_as_a_calm_one(
             committed.setdefault(outcome.key, tries_of(marks, outcome.key))
         amid += 0 < len(committed) < len(KEYS)
     assert amid
+    of_killed = set(temporary.glob("curate-*"))
     last = launch(kind, store, marks, temporary)
     assert last.wait(240) == 0, last.stderr and last.stderr.read()
     assert digests_of(store) == digests_of(calm)
@@ -122,4 +124,5 @@ def test_a_driver_killed_at_random_moments_ends_as_a_calm_one(
     assert (account.inputs, account.done, account.rejected) == (60, 30, {"slice_gap": 30})
     assert {key: tries_of(marks, key) for key in committed} == committed  # nothing committed was begun again
     assert not [path for path in store.rglob("*") if path.name.endswith(".tmp")]
+    assert set(temporary.glob("curate-*")) <= of_killed  # its own is gone
     assert not swept(temporary)

@@ -1,7 +1,7 @@
 """``python -m tests.bench.runtime.scaling``: one worker and two on the volumes of one archive, real work end to end.
 
 Every round settles the same planned series, by workers that have done it once before, and then takes away what they
-wrote. Wall seconds of the units alone, best of the rounds, which follow each other on one worker and on two.
+wrote. Wall seconds of the units alone, best of the rounds; of processes, rounds of one worker and of two take turns.
 """
 
 from __future__ import annotations
@@ -59,18 +59,14 @@ def settle(folder: Path, plan: Plan, executor: Executor) -> float:
 def measure(archive: Path, kind: str, rounds: int) -> dict[int, float]:
     """Seconds a series by the number of workers."""
     best = {1: math.inf, 2: math.inf}
-    with ExitStack() as stack:
-        if kind == "processes":  # both at once, those that wait cost nothing
-            opened = {workers: stack.enter_context(open_round(archive, kind, workers)) for workers in best}
-            for number in range(rounds + 1):
+    # those that wait cost nothing, but of Ray there is one session at a time
+    for together in [(1, 2)] if kind == "processes" else [(1,), (2,)]:
+        with ExitStack() as stack:
+            opened = {workers: stack.enter_context(open_round(archive, kind, workers)) for workers in together}
+            for number in range(rounds + 1):  # the first is not counted
                 for workers, there in opened.items():
                     seconds = settle(*there)
                     best[workers] = min(best[workers], seconds if number else math.inf)
-            return best
-    for workers in best:  # one session of Ray at a time
-        with open_round(archive, kind, workers) as there:
-            settle(*there)
-            best[workers] = min(settle(*there) for _ in range(rounds))
     return best
 
 
